@@ -1,0 +1,71 @@
+//! Facts: what this node sees of itself and of its fellows. They flow up.
+
+use ipnetwork::IpNetwork;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+/// One network interface as the kernel shows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Interface {
+    /// ifindex, its identity (L2-45).
+    pub index: u32,
+    /// Name.
+    pub name: String,
+    /// Hardware address; none where the link has no 6-octet one.
+    pub mac: Option<[u8; 6]>,
+    /// ARPHRD_ETHER.
+    pub ethernet: bool,
+    /// IFF_UP.
+    pub up: bool,
+    /// IFF_LOWER_UP and operational.
+    pub carrier: bool,
+    /// IFF_BROADCAST.
+    pub broadcast: bool,
+    /// IFF_LOOPBACK.
+    pub loopback: bool,
+    /// IFF_POINTOPOINT.
+    pub point_to_point: bool,
+    /// IFF_NOARP.
+    pub no_arp: bool,
+    /// Index and kind (`bridge`, `bond`, `vrf`, …) of the master, if enslaved.
+    pub master: Option<(u32, String)>,
+    /// IPv6 is enabled on it.
+    pub ipv6: bool,
+    /// Addresses with prefix lengths.
+    pub addresses: Vec<IpNetwork>,
+    /// Effective `arp_ignore` (max of all and the interface's own).
+    pub arp_ignore: u8,
+    /// Effective `rp_filter`.
+    pub rp_filter: u8,
+}
+
+/// What a member tells of itself in its record.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MemberRecord {
+    /// Usable interfaces (L2-41, exclusion applied) by name, with their hardware addresses.
+    pub interfaces: BTreeMap<String, [u8; 6]>,
+    /// The record did not fit and is cut: other interfaces may exist.
+    pub truncated: bool,
+}
+
+/// Who is alive, as this node hears it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MembersView {
+    /// Membership is off: every node of the world counts as alive (MetalLB without memberlist).
+    pub off: bool,
+    /// Live members by node name, this node included once it may count itself.
+    pub alive: BTreeMap<String, MemberRecord>,
+    /// The start rule is met: claims of members heard, or the start delay over (L2-87).
+    pub settled: bool,
+}
+
+/// Everything the speaker's decisions take from the node.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// Interfaces by index; none before the first dump.
+    pub interfaces: Option<BTreeMap<u32, Interface>>,
+    /// Who is alive.
+    pub members: MembersView,
+    /// Addresses that are really being answered for now, by interface index.
+    pub announced: BTreeMap<u32, BTreeSet<IpAddr>>,
+}

@@ -1,0 +1,15 @@
+//! The decisions of Harbinger: domain types, every decision as a function of a
+//! snapshot, and the machines that hold the state of the two roles.
+//!
+//! Nothing here does I/O, knows the time, locks, logs or knows Kubernetes'
+//! types: `cluster` turns objects into [`world`] types, the shell carries plans
+//! to sockets and facts back up.
+
+pub mod facts;
+pub mod lease;
+pub mod name;
+pub mod plan;
+pub mod problem;
+pub mod selector;
+pub mod world;
+pub mod write;

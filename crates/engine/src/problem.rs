@@ -1,0 +1,117 @@
+//! Problems: what is wrong with which object, in words a user can act on.
+
+use crate::name::{Kind, NamespacedName};
+use std::sync::Arc;
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Worth knowing; everything works.
+    Note,
+    /// Something does not do what its author probably meant.
+    Warning,
+    /// The object, or the part named, is not used.
+    Error,
+}
+
+impl Severity {
+    /// `note`, `warning`, `error`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Note => "note",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Problem {
+    /// How bad.
+    pub severity: Severity,
+    /// Kind of the object concerned, as Kubernetes spells it (`File` for an unreadable file).
+    pub kind: String,
+    /// The object.
+    pub object: NamespacedName,
+    /// Machine-readable, UpperCamelCase, one of the consts in [`reason`].
+    pub reason: &'static str,
+    /// One sentence that names the field.
+    pub message: String,
+    /// `file:line` when the object came from a file.
+    pub source: Option<Arc<str>>,
+}
+
+impl Problem {
+    /// A problem of an object of a watched kind.
+    pub fn new(
+        severity: Severity,
+        kind: Kind,
+        object: &NamespacedName,
+        reason: &'static str,
+        message: impl Into<String>,
+    ) -> Self {
+        Self {
+            severity,
+            kind: kind.as_str().to_owned(),
+            object: object.clone(),
+            reason,
+            message: message.into(),
+            source: None,
+        }
+    }
+
+    /// The same with its place in a file.
+    #[must_use]
+    pub fn at(mut self, source: Option<Arc<str>>) -> Self {
+        self.source = source;
+        self
+    }
+}
+
+/// Every reason a problem can have. `tests/tidy.rs` holds the reference page against this list.
+pub mod reason {
+    macro_rules! reasons {
+        ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
+            $($(#[$doc])* pub const $name: &str = $text;)*
+            /// All of them, sorted as declared.
+            pub const ALL: &[&str] = &[$($name),*];
+        };
+    }
+    reasons! {
+        /// The object could not be read as its kind.
+        UNREADABLE = "Unreadable";
+        /// A field has a value that its schema or rule forbids.
+        INVALID_FIELD = "InvalidField";
+        /// A `metallb.io` object outside the namespace that counts.
+        WRONG_NAMESPACE = "WrongNamespace";
+        /// Two pools, or two entries, hold the same address.
+        OVERLAPPING_ADDRESSES = "OverlappingAddresses";
+        /// A range or CIDR that cannot be parsed.
+        INVALID_ADDRESSES = "InvalidAddresses";
+        /// A selector that cannot be parsed.
+        INVALID_SELECTOR = "InvalidSelector";
+        /// A list names one thing twice.
+        DUPLICATE = "Duplicate";
+        /// An advertisement names a pool that does not exist.
+        UNKNOWN_POOL = "UnknownPool";
+        /// An advertisement names an interface that no node, or not this node, has or may use.
+        UNKNOWN_INTERFACE = "UnknownInterface";
+        /// A Service or advertisement names something else that does not exist.
+        UNKNOWN_REFERENCE = "UnknownReference";
+        /// Services on one address have no node in common.
+        NO_COMMON_CANDIDATE = "NoCommonCandidate";
+        /// Two Services hold one address without a valid sharing key.
+        DUPLICATE_HOLDER = "DuplicateHolder";
+        /// The address is on an interface of a node (L2-48).
+        VIP_ON_INTERFACE = "VipOnInterface";
+        /// kube-proxy in IPVS mode answers ARP on every node (L2-48).
+        STRICT_ARP_OFF = "StrictArpOff";
+        /// The exclusion list does not parse; the old one is kept (L2-42).
+        INVALID_EXCLUSION = "InvalidExclusion";
+        /// Strict reverse-path filtering may drop the client's packets (L2-49).
+        STRICT_REVERSE_PATH = "StrictReversePath";
+        /// IPv6 is off on the interface: no neighbour discovery there (L2-63).
+        IPV6_DISABLED = "Ipv6Disabled";
+    }
+}
