@@ -90,7 +90,9 @@ impl Term {
             "NotIn" => Ok(Self::NotIn(key, values)),
             "Exists" => Ok(Self::Exists(key)),
             "DoesNotExist" => Ok(Self::DoesNotExist(key)),
-            other => Err(format!("key {key:?}: {other:?} is not a label selector operator")),
+            other => Err(format!(
+                "key {key:?}: {other:?} is not a label selector operator"
+            )),
         }
     }
 }
@@ -104,7 +106,8 @@ fn check_key(key: &str) -> Result<(), String> {
     let prefix_fits = prefix.is_none_or(|p| {
         !p.is_empty()
             && p.len() <= 253
-            && p.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.')
+            && p.bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.')
     });
     if prefix_fits && !name.is_empty() && qualified(name) {
         Ok(())
@@ -127,5 +130,7 @@ fn qualified(text: &str) -> bool {
     text.len() <= 63
         && edge(bytes.first())
         && edge(bytes.last())
-        && bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+        && bytes
+            .iter()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
 }

@@ -1,8 +1,7 @@
-//! The snapshot: what the watches show, in our own types, and the changes that keep it.
+//! The kinds that are watched, in our own types, and the changes a source sends.
 //!
-//! `cluster` converts; the machines own a [`World`] each. Raw specs of the custom
-//! resources are kept as written (strings): `config` checks them.
-
+//! `cluster` converts; raw specs of the custom resources are kept as written
+//! (strings): `config` checks them.
 use crate::name::{Kind, NamespacedName};
 use crate::problem::Problem;
 use crate::selector::{LabelSelector, Labels};
@@ -126,7 +125,11 @@ pub enum Family {
 impl Family {
     /// The family of an address.
     pub fn of(address: IpAddr) -> Self {
-        if address.is_ipv4() { Self::V4 } else { Self::V6 }
+        if address.is_ipv4() {
+            Self::V4
+        } else {
+            Self::V6
+        }
     }
 
     /// `IPv4` or `IPv6`, as Kubernetes writes it.
@@ -261,7 +264,8 @@ impl Service {
 }
 
 /// Prefixes of the annotations that are kept.
-pub const ANNOTATION_PREFIXES: [&str; 3] = ["metallb.io/", "metallb.universe.tf/", "harbinger.dev/"];
+pub const ANNOTATION_PREFIXES: [&str; 3] =
+    ["metallb.io/", "metallb.universe.tf/", "harbinger.dev/"];
 
 /// One of `endpoints` of a slice.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -434,6 +438,15 @@ macro_rules! named {
     })* };
 }
 named!(
-    Namespace, Node, Service, EndpointSlice, Pod, Secret, ConfigMap, IpAddressPool,
-    L2Advertisement, L2Status, ConfigurationState
+    Namespace,
+    Node,
+    Service,
+    EndpointSlice,
+    Pod,
+    Secret,
+    ConfigMap,
+    IpAddressPool,
+    L2Advertisement,
+    L2Status,
+    ConfigurationState
 );
