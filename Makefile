@@ -1,0 +1,82 @@
+# Verbs only: what they do is in the crates and in `tests`.
+# Each verb says what it installs and is quick the second time.
+
+SHELL       := /bin/bash
+MUSL        := x86_64-unknown-linux-musl
+CACHE       := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/harbinger
+TOOLS       := tests/tools/main.go tests/tools/go.mod tests/tools/go.sum
+LOCALKUBE   := $(CACHE)/localkube-$(shell cat $(TOOLS) | sha256sum | cut -c1-12)
+KUBE_X      := -X k8s.io/component-base/version
+
+# The static binary is what the labs, the stories and the demo run.
+export HARBINGER_BIN       := $(CURDIR)/target/$(MUSL)/release/harbinger
+export HARBINGER_LOCALKUBE := $(LOCALKUBE)
+
+.PHONY: demo test check lab cluster soak bench crds images lint-deps fuzz binary packages toolchain localkube
+
+demo: binary $(if $(CLUSTER),packages localkube)
+	cargo run --quiet --package tests --bin demo -- $(if $(KEEP),--keep) $(if $(CLUSTER),--cluster)
+
+test: packages toolchain check binary lab localkube cluster
+	@echo "all of make test passed"
+
+# What a developer runs before a commit.
+check: toolchain
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo test --workspace --exclude tests
+	cargo test --package tests --test tidy --test crds --test cases
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+
+# Namespaces, real sockets, the kernel as the client.
+lab: binary
+	cargo test --package tests --test 'lab_*' -- --test-threads=1
+
+# Stories on a real kube-apiserver, etcd, controller-manager and kube-proxy.
+cluster: binary localkube
+	cargo test --package tests --test 'cluster_*' -- --test-threads=1
+
+# The long forms: minutes, or a million of something.
+soak: binary localkube
+	cargo test --package tests --test 'lab_*' --test 'cluster_*' -- --test-threads=1 --ignored
+
+bench: binary localkube
+	cargo run --release --package tests --bin bench -- $(ONLY)
+
+# T=frames|datagrams|manifests
+fuzz:
+	cd tests/fuzz && cargo +nightly fuzz run $(T)
+
+crds:
+	UPDATE=1 cargo test --package tests --test crds
+
+binary: toolchain
+	cargo build --release --target $(MUSL) --package harbinger
+
+images: binary packages
+	@command -v aarch64-linux-gnu-gcc >/dev/null || { echo "installing gcc-aarch64-linux-gnu"; apt-get update -qq && apt-get install -y -qq gcc-aarch64-linux-gnu; }
+	rustup target add aarch64-unknown-linux-musl
+	cargo build --release --target aarch64-unknown-linux-musl --package harbinger
+
+lint-deps:
+	cargo deny --all-features check bans licenses sources
+	cargo machete
+
+# What a fresh Debian or Ubuntu lacks; kube-proxy calls nft and iptables.
+packages:
+	@missing=""; for pair in cc:gcc nft:nftables iptables:iptables conntrack:conntrack; do \
+	  PATH=$$PATH:/usr/sbin:/sbin command -v $${pair%%:*} >/dev/null || missing="$$missing $${pair##*:}"; done; \
+	if [ -n "$$missing" ]; then echo "installing$$missing"; apt-get update -qq && apt-get install -y -qq $$missing; fi
+
+toolchain:
+	@rustup target list --installed | grep -qx $(MUSL) || { echo "adding the Rust target $(MUSL)"; rustup target add $(MUSL); }
+	@for part in rustfmt clippy; do rustup component list --installed | grep -q "^$$part" || { echo "adding $$part"; rustup component add $$part; }; done
+
+localkube: $(LOCALKUBE)
+
+# The name carries the hash of its sources, so it has no prerequisites: a fresh clone is newer than the cache.
+$(LOCALKUBE):
+	@echo "building the control plane of the tests (Go modules, about 8 minutes, kept in $(CACHE))"
+	@mkdir -p $(CACHE)
+	cd tests/tools && CGO_ENABLED=0 go build -trimpath -o $@.new -ldflags "-s -w $(KUBE_X).gitVersion=v1.33.13 $(KUBE_X).gitMajor=1 $(KUBE_X).gitMinor=33" .
+	@mv $@.new $@
