@@ -65,7 +65,7 @@ pub struct BGPAdvertisementSpec {
 
     /// `A:B`, `large:A:B:C`, or a name from a Community object. None twice.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64), inner(length(max = 253)))]
+    #[schemars(length(max = 64), inner(length(max = 128)))]
     pub communities: Vec<String>,
 
     /// Names of the pools. No name twice. Empty, as the selectors: all pools.

@@ -40,7 +40,7 @@ schema::absent_is_default!(CommunitySpec);
 pub struct CommunityAlias {
     /// The name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 253))]
+    #[schemars(length(max = 128))]
     pub name: Option<String>,
     /// `A:B` with 16 bits each, or `large:A:B:C` with 32 bits each.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -8,6 +8,11 @@
 //! The shapes equal MetalLB's, so that its objects are read unchanged; what is added are bounds,
 //! patterns, rules and short names.
 
+#![allow(
+    clippy::duplicated_attributes,
+    reason = "each print column repeats the same keys"
+)]
+
 mod bfd_profile;
 mod bgp_advertisement;
 mod bgp_peer;
