@@ -1,0 +1,4 @@
+//! The responder as a whole, by subject.
+
+mod answer_arp;
+mod answer_nd;
