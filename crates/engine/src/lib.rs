@@ -5,6 +5,7 @@
 //! types: `cluster` turns objects into [`world`] types, the shell carries plans
 //! to sockets and facts back up.
 
+pub mod config;
 pub mod facts;
 pub mod lease;
 pub mod name;
