@@ -53,23 +53,23 @@ use crate::schema;
 pub struct BFDProfileSpec {
     /// The shortest interval at which we can receive, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 10, max = 60000))]
-    pub receive_interval: Option<i32>,
+    #[schemars(range(min = 10, max = 60000), with = "Option<i32>")]
+    pub receive_interval: Option<i64>,
 
     /// The shortest interval at which we send, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 10, max = 60000))]
-    pub transmit_interval: Option<i32>,
+    #[schemars(range(min = 10, max = 60000), with = "Option<i32>")]
+    pub transmit_interval: Option<i64>,
 
     /// How many packets may be missed before the session is down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 2, max = 255))]
-    pub detect_multiplier: Option<i32>,
+    #[schemars(range(min = 2, max = 255), with = "Option<i32>")]
+    pub detect_multiplier: Option<i64>,
 
     /// The interval of echo packets, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 10, max = 60000))]
-    pub echo_interval: Option<i32>,
+    #[schemars(range(min = 10, max = 60000), with = "Option<i32>")]
+    pub echo_interval: Option<i64>,
 
     /// Whether echo packets are used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -81,8 +81,8 @@ pub struct BFDProfileSpec {
 
     /// The lowest time to live that is accepted over several hops.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 254))]
-    pub minimum_ttl: Option<i32>,
+    #[schemars(range(min = 1, max = 254), with = "Option<i32>")]
+    pub minimum_ttl: Option<i64>,
 }
 
 schema::absent_is_default!(BFDProfileSpec);

@@ -52,16 +52,19 @@ use crate::schema;
 pub struct BGPAdvertisementSpec {
     /// Prefix length of the announced IPv4 routes, at most 32.
     #[serde(default = "host_length_v4")]
-    #[schemars(range(min = 1))]
-    pub aggregation_length: i32,
+    #[schemars(range(min = 1), with = "i32")]
+    pub aggregation_length: i64,
 
     /// Prefix length of the announced IPv6 routes, at most 128.
     #[serde(rename = "aggregationLengthV6", default = "host_length_v6")]
-    pub aggregation_length_v6: i32,
+    #[schemars(with = "i32")]
+    pub aggregation_length_v6: i64,
 
-    /// LOCAL_PREF for internal peers; 0 is not set.
+    /// LOCAL_PREF for internal peers; 0 is not set. 32 bits without a sign: the API server does not
+    /// hold numbers to their format.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub local_pref: Option<i32>,
+    #[schemars(with = "Option<i32>")]
+    pub local_pref: Option<i64>,
 
     /// `A:B`, `large:A:B:C`, or a name from a Community object. None twice.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -116,10 +119,10 @@ impl Default for BGPAdvertisementSpec {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub struct BGPAdvertisementStatus {}
 
-fn host_length_v4() -> i32 {
+fn host_length_v4() -> i64 {
     32
 }
 
-fn host_length_v6() -> i32 {
+fn host_length_v6() -> i64 {
     128
 }

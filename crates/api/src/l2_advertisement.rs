@@ -89,8 +89,8 @@ schema::absent_is_default!(L2AdvertisementSpec);
 #[serde(rename_all = "camelCase")]
 pub struct PreferredNodeSelector {
     /// 1 to 100; the largest sum wins.
-    #[schemars(range(min = 1, max = 100))]
-    pub weight: i32,
+    #[schemars(range(min = 1, max = 100), with = "i32")]
+    pub weight: i64,
     /// The nodes that get the weight.
     #[schemars(schema_with = "schema::selector")]
     pub preference: LabelSelector,

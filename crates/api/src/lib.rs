@@ -25,7 +25,10 @@ mod rules;
 mod schema;
 mod service_bgp_status;
 mod service_l2_status;
+#[cfg(test)]
+mod tests;
 pub mod v1beta1;
+mod validate;
 
 pub use bfd_profile::{BFDProfile, BFDProfileSpec, BFDProfileStatus};
 pub use bgp_advertisement::{BGPAdvertisement, BGPAdvertisementSpec, BGPAdvertisementStatus};
@@ -46,6 +49,7 @@ pub use service_bgp_status::{ServiceBGPStatus, ServiceBGPStatusSpec, ServiceBGPS
 pub use service_l2_status::{
     InterfaceInfo, ServiceL2Status, ServiceL2StatusSpec, ServiceL2StatusStatus,
 };
+pub use validate::{FieldError, apply_defaults, validate};
 
 /// The API group of every kind here.
 pub const GROUP: &str = "metallb.io";

@@ -67,8 +67,8 @@ const RULES: &[Rule] = &[
         version: "v1beta1",
         id: "local-pref",
         path: "spec.localPref",
-        expression: "self >= 0",
-        message: "localPref: not negative",
+        expression: "self >= 0 && self <= 4294967295",
+        message: "localPref: from 0 to 4294967295",
     },
     Rule {
         kind: "BGPAdvertisement",
@@ -365,6 +365,14 @@ const RULES: &[Rule] = &[
         path: "spec.addresses[]",
         expression: ADDRESSES,
         message: "addresses: a CIDR (192.0.2.0/24) or a range of one address family (192.0.2.10-192.0.2.20)",
+    },
+    Rule {
+        kind: "IPAddressPool",
+        version: "v1beta1",
+        id: "priority",
+        path: "spec.serviceAllocation.priority",
+        expression: "self >= -2147483648 && self <= 2147483647",
+        message: "priority: a whole number of 32 bits",
     },
     Rule {
         kind: "IPAddressPool",
