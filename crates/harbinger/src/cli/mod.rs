@@ -1,0 +1,95 @@
+//! The command line: one file per verb, and what all verbs share.
+//!
+//! Owns parsing, the choice of the verb and the exit status: 0 all well, 1 the answer is bad news, 2 the
+//! question could not be answered. What a verb does is in its file; what it decides is the engine's.
+
+pub mod args;
+pub mod completions;
+pub mod crds;
+pub mod metallb;
+pub mod version;
+
+#[cfg(test)]
+mod tests;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::output::Verdict;
+
+/// A load balancer for Kubernetes without a cloud.
+#[derive(Debug, Parser)]
+#[command(name = "harbinger", version, about, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Print the CustomResourceDefinitions, or install them over whatever is there.
+    Crds(crds::Args),
+    /// Print a completion script for a shell.
+    Completions(completions::Args),
+    /// Print the version.
+    Version(version::Args),
+}
+
+/// The whole definition, for completions and the reference page.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+/// Runs the program: parses, does, prints the one message of a failure.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(metallb::normalise(arguments)) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // clap knows whether it is help (0, standard output) or usage (2, standard error).
+            let code = u8::try_from(error.exit_code()).unwrap_or(2);
+            let _nobody_left_to_tell = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    match run(cli) {
+        Ok(Verdict::Good) => ExitCode::SUCCESS,
+        Ok(Verdict::Bad) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("harbinger: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Does what was parsed.
+///
+/// # Errors
+/// The question could not be answered; the text is the one message with its mend.
+pub fn run(cli: Cli) -> anyhow::Result<Verdict> {
+    match cli.verb {
+        Verb::Crds(args) => crds::run(&args),
+        Verb::Completions(args) => completions::run(&args),
+        Verb::Version(args) => version::run(&args),
+    }
+}
+
+/// A runtime for one question.
+///
+/// # Errors
+/// What the question's own answer is, or no runtime can be made.
+pub(crate) fn block_on<T>(question: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    crypto();
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(question)
+}
+
+/// The process's one TLS provider; asking twice changes nothing.
+pub(crate) fn crypto() {
+    let _already_there = rustls::crypto::ring::default_provider().install_default();
+}

@@ -1,0 +1,85 @@
+//! Every metric there is: its name, its shape, its help. `tests/tidy.rs` holds the reference page against
+//! [`Name::ALL`].
+
+/// Histogram: change of a Service received → status written, seconds.
+pub const STATUS_WRITTEN: &str = "harbinger_service_status_written_seconds";
+/// Histogram: change of a Service received → announced, seconds.
+pub const ANNOUNCED: &str = "harbinger_service_announced_seconds";
+
+/// What a metric is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// Goes up and down.
+    Gauge,
+    /// Only grows.
+    Counter,
+}
+
+macro_rules! names {
+    ($($variant:ident = $shape:ident $text:literal, $help:literal;)*) => {
+        /// A metric's name.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Name {
+            $(#[doc = $help] $variant,)*
+        }
+
+        impl Name {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// As it is exposed.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)* }
+            }
+
+            /// One sentence.
+            pub fn help(self) -> &'static str {
+                match self { $(Self::$variant => $help,)* }
+            }
+
+            /// Gauge or counter.
+            pub fn shape(self) -> Shape {
+                match self { $(Self::$variant => Shape::$shape,)* }
+            }
+
+            /// Whether this is a counter whose name has never ended in `_total`.
+            pub fn bare_counter(name: &str) -> bool {
+                Self::ALL.iter().any(|known| {
+                    known.as_str() == name && known.shape() == Shape::Counter && !name.ends_with("_total")
+                })
+            }
+        }
+    };
+}
+
+names! {
+    AllocatorAddresses = Gauge "metallb_allocator_addresses_total", "Number of usable IP addresses, per pool";
+    AllocatorIpv4Addresses = Gauge "metallb_allocator_ipv4_addresses_total", "Number of usable IPv4 addresses, per pool";
+    AllocatorIpv6Addresses = Gauge "metallb_allocator_ipv6_addresses_total", "Number of usable IPv6 addresses, per pool";
+    AllocatorAddressesInUse = Gauge "metallb_allocator_addresses_in_use_total", "Number of IP addresses in use, per pool";
+    AllocatorIpv4AddressesInUse = Gauge "metallb_allocator_ipv4_addresses_in_use_total", "Number of IPv4 addresses in use, per pool";
+    AllocatorIpv6AddressesInUse = Gauge "metallb_allocator_ipv6_addresses_in_use_total", "Number of IPv6 addresses in use, per pool";
+    AllocatorServicesAllocated = Gauge "metallb_allocator_services_allocated_total", "Number of Services that hold an address, per pool";
+    ClientUpdates = Counter "metallb_k8s_client_updates_total", "Number of changes of Kubernetes objects that have been processed";
+    ClientUpdateErrors = Counter "metallb_k8s_client_update_errors_total", "Number of changes of Kubernetes objects that could not be read as their kind";
+    ClientConfigLoaded = Gauge "metallb_k8s_client_config_loaded_bool", "1 if the configuration was successfully loaded at least once";
+    ClientConfigStale = Gauge "metallb_k8s_client_config_stale_bool", "1 if some object of the configuration is not used because of an error in it";
+    SpeakerAnnounced = Gauge "metallb_speaker_announced", "Services that this node means to announce; harbinger_speaker_answering has what it really does";
+    Layer2RequestsReceived = Counter "metallb_layer2_requests_received", "Number of layer2 requests received for owned IPs";
+    Layer2ResponsesSent = Counter "metallb_layer2_responses_sent", "Number of layer2 responses sent for owned IPs in response to requests";
+    Layer2GratuitousSent = Counter "metallb_layer2_gratuitous_sent", "Number of gratuitous layer2 packets sent for owned IPs as a result of failovers";
+    SpeakerAnswering = Gauge "harbinger_speaker_answering", "1 for each address that is really answered for on an interface";
+    FramesDropped = Counter "harbinger_layer2_frames_dropped_total", "Received frames that were not answered, by reason";
+    FramesUnsent = Counter "harbinger_layer2_frames_unsent_total", "Frames that the kernel would not take";
+    Problems = Gauge "harbinger_problems", "Objects with a problem, by severity and reason";
+    Leader = Gauge "harbinger_controller_leader", "1 on the replica that allocates";
+    Pending = Gauge "harbinger_controller_services", "Services by what the last plan did with them";
+    Writes = Counter "harbinger_writes_total", "Writes to the cluster, by kind and outcome";
+    PoolTurns = Counter "harbinger_turns_total", "Turns of a loop, by loop";
+    TurnMicros = Counter "harbinger_turn_microseconds_total", "Microseconds spent in the turns of a loop, by loop";
+    MembersAlive = Gauge "harbinger_members_alive", "Live members as this node hears them, itself included";
+    MembersSettled = Gauge "harbinger_members_settled", "1 once this node may count itself among the members";
+    MembersDatagrams = Counter "harbinger_members_datagrams_total", "Membership datagrams, by direction";
+    MembersDropped = Counter "harbinger_members_dropped_total", "Membership datagrams that were not used, by reason";
+    ProcessResidentMemoryBytes = Gauge "process_resident_memory_bytes", "Resident memory size in bytes";
+}
