@@ -25,10 +25,8 @@ impl Membership {
         let opened = match self.seal.open(bytes) {
             Ok(opened) => opened,
             Err(refused) => {
-                // Only addresses we were told to join: others can be made up at will.
-                if refused.foreign_key && self.peers.contains(from) && self.wrong_keys.insert(from)
-                {
-                    self.tell(Event::WrongKey { from });
+                if refused.foreign_key {
+                    self.tell_wrong_key(from);
                 }
                 return self.counters.count_drop(refused.reason);
             }
@@ -43,6 +41,14 @@ impl Membership {
             return self.counters.count_drop(DropReason::Silent);
         }
         self.handle_message(from, opened.boot, message, now);
+    }
+
+    /// Only for addresses we were told to join and where no member is: others can be made up at will, and a member's key is right.
+    fn tell_wrong_key(&mut self, from: SocketAddr) {
+        let member = self.members.values().any(|member| member.address == from);
+        if !member && self.peers.contains(from) && self.wrong_keys.insert(from) {
+            self.tell(Event::WrongKey { from });
+        }
     }
 
     fn handle_message(&mut self, from: SocketAddr, boot: BootId, message: Message, now: Instant) {

@@ -1,1 +1,10 @@
-//! tests
+//! Facts about the whole machine, shown on a small virtual network of real machines.
+
+mod conflicts;
+mod deaths;
+mod hostile;
+mod joining;
+mod keys;
+mod net;
+mod pauses;
+mod records;
