@@ -7,7 +7,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::schema;
+use crate::{bounds, schema};
 
 /// What is announced, to whom and how. Every empty list means all.
 #[derive(CustomResource, Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -68,12 +68,12 @@ pub struct BGPAdvertisementSpec {
 
     /// `A:B`, `large:A:B:C`, or a name from a Community object. None twice.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64), inner(length(max = 128)))]
+    #[schemars(length(max = bounds::COMMUNITIES_MAX), inner(length(max = bounds::COMMUNITY_CHARS_MAX)))]
     pub communities: Vec<String>,
 
     /// Names of the pools. No name twice. Empty, as the selectors: all pools.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 256), inner(length(max = 253)))]
+    #[schemars(length(max = bounds::NAMES_MAX), inner(length(max = bounds::NAME_CHARS_MAX)))]
     pub ip_address_pools: Vec<String>,
 
     /// Pools by label, united with the names.
@@ -88,7 +88,7 @@ pub struct BGPAdvertisementSpec {
 
     /// Names of the BGPPeers that are told. No name twice.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 256), inner(length(max = 253)))]
+    #[schemars(length(max = bounds::NAMES_MAX), inner(length(max = bounds::NAME_CHARS_MAX)))]
     pub peers: Vec<String>,
 
     /// Services by label; one match is enough. Only with host routes.

@@ -9,7 +9,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::schema;
+use crate::{bounds, schema};
 
 /// The session and its parameters. Durations are Go's (`90s`, `1m30s`).
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -78,17 +78,17 @@ pub struct BGPPeerSpec {
 
     /// The peer's address. Either this or `interface`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 45))]
+    #[schemars(length(max = bounds::IP_CHARS_MAX))]
     pub peer_address: Option<String>,
 
     /// The interface on which the peer is found by its router advertisements.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 15))]
+    #[schemars(length(max = bounds::INTERFACE_CHARS_MAX))]
     pub interface: Option<String>,
 
     /// Our address of the session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 45))]
+    #[schemars(length(max = bounds::IP_CHARS_MAX))]
     pub source_address: Option<String>,
 
     /// The peer's TCP port.
@@ -98,22 +98,22 @@ pub struct BGPPeerSpec {
 
     /// 0, or at least 3 s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 64), regex(pattern = schema::DURATION))]
+    #[schemars(length(max = bounds::DURATION_CHARS_MAX), regex(pattern = schema::DURATION))]
     pub hold_time: Option<String>,
 
     /// At most the hold time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 64), regex(pattern = schema::DURATION))]
+    #[schemars(length(max = bounds::DURATION_CHARS_MAX), regex(pattern = schema::DURATION))]
     pub keepalive_time: Option<String>,
 
     /// Time between two attempts to connect: 1 s to 65535 s, whole seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 64), regex(pattern = schema::DURATION))]
+    #[schemars(length(max = bounds::DURATION_CHARS_MAX), regex(pattern = schema::DURATION))]
     pub connect_time: Option<String>,
 
     /// Our BGP identifier, written as an address.
     #[serde(rename = "routerID", default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 45))]
+    #[schemars(length(max = bounds::IP_CHARS_MAX))]
     pub router_id: Option<String>,
 
     /// Nodes that run the session; one match is enough; empty is all.
@@ -123,7 +123,7 @@ pub struct BGPPeerSpec {
 
     /// Key for TCP MD5. Not together with `passwordSecret`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 80))]
+    #[schemars(length(max = bounds::PASSWORD_CHARS_MAX))]
     pub password: Option<String>,
 
     /// A Secret of type `kubernetes.io/basic-auth` with the key for TCP MD5 under `password`.
@@ -133,7 +133,7 @@ pub struct BGPPeerSpec {
 
     /// Name of a BFDProfile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 253))]
+    #[schemars(length(max = bounds::NAME_CHARS_MAX))]
     pub bfd_profile: Option<String>,
 
     /// Whether the peer keeps our routes while we restart. Cannot be changed once set.
@@ -146,7 +146,7 @@ pub struct BGPPeerSpec {
 
     /// The VRF of the session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 15))]
+    #[schemars(length(max = bounds::INTERFACE_CHARS_MAX))]
     pub vrf: Option<String>,
 
     /// Deprecated, without effect.
@@ -181,8 +181,8 @@ fn secret_reference(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         "type": "object",
         "x-kubernetes-map-type": "atomic",
         "properties": {
-            "name": {"type": "string", "maxLength": 253},
-            "namespace": {"type": "string", "maxLength": 63},
+            "name": {"type": "string", "maxLength": bounds::NAME_CHARS_MAX},
+            "namespace": {"type": "string", "maxLength": bounds::NAMESPACE_CHARS_MAX},
         },
     })
 }

@@ -6,7 +6,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::schema;
+use crate::{bounds, schema};
 
 /// The names.
 #[derive(
@@ -29,7 +29,7 @@ use crate::schema;
 pub struct CommunitySpec {
     /// Names and values. No name twice, here or in another object.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 256))]
+    #[schemars(length(max = bounds::ALIASES_MAX))]
     pub communities: Vec<CommunityAlias>,
 }
 
@@ -40,11 +40,11 @@ schema::absent_is_default!(CommunitySpec);
 pub struct CommunityAlias {
     /// The name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 128))]
+    #[schemars(length(max = bounds::COMMUNITY_CHARS_MAX))]
     pub name: Option<String>,
     /// `A:B` with 16 bits each, or `large:A:B:C` with 32 bits each.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 64))]
+    #[schemars(length(max = bounds::COMMUNITY_VALUE_CHARS_MAX))]
     pub value: Option<String>,
 }
 

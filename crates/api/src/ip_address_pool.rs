@@ -8,7 +8,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::schema;
+use crate::{bounds, schema};
 
 /// What a pool holds and who may draw from it.
 #[derive(CustomResource, Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -46,7 +46,7 @@ use crate::schema;
 pub struct IPAddressPoolSpec {
     /// CIDRs (`192.0.2.0/24`) and ranges (`192.0.2.10-192.0.2.20`), in the order in which they
     /// are handed out. At least one; no two may overlap, in this pool or another.
-    #[schemars(length(max = 256), inner(length(max = 96)))]
+    #[schemars(length(max = bounds::ADDRESSES_MAX), inner(length(max = bounds::ADDRESS_CHARS_MAX)))]
     pub addresses: Vec<String>,
 
     /// Whether a Service that asks for no pool and no address may be given one of these.
@@ -85,7 +85,7 @@ pub struct ServiceAllocation {
 
     /// Names of namespaces whose Services may use the pool. No name twice.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 512), inner(length(max = 63)))]
+    #[schemars(length(max = bounds::NAMESPACES_MAX), inner(length(max = bounds::NAMESPACE_CHARS_MAX)))]
     pub namespaces: Vec<String>,
 
     /// Namespaces by label; one match is enough.

@@ -7,7 +7,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::schema;
+use crate::{bounds, schema};
 
 /// What is announced, where. Every empty list means all.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -52,7 +52,7 @@ use crate::schema;
 pub struct L2AdvertisementSpec {
     /// Names of the pools. No name twice. Empty, as the selectors: all pools.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 256), inner(length(max = 253)))]
+    #[schemars(length(max = bounds::NAMES_MAX), inner(length(max = bounds::NAME_CHARS_MAX)))]
     pub ip_address_pools: Vec<String>,
 
     /// Pools by label, united with the names.
@@ -67,7 +67,7 @@ pub struct L2AdvertisementSpec {
 
     /// Interfaces by exact name. They have no part in the choice of the node.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64), inner(length(max = 15)))]
+    #[schemars(length(max = bounds::INTERFACES_MAX), inner(length(max = bounds::INTERFACE_CHARS_MAX)))]
     pub interfaces: Vec<String>,
 
     /// Services by label; one match is enough. Not for Services that share their address.
@@ -78,7 +78,7 @@ pub struct L2AdvertisementSpec {
     /// Nodes that are preferred among those that may announce: the weights of all that match are
     /// added up.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64))]
+    #[schemars(length(max = bounds::PREFERENCES_MAX))]
     pub preferred_node_selectors: Vec<PreferredNodeSelector>,
 }
 

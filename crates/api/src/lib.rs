@@ -6,7 +6,12 @@
 //! each rule of [`rules`] has a twin there, for rules that run without a server.
 //!
 //! The shapes equal MetalLB's, so that its objects are read unchanged; what is added are bounds,
-//! patterns, rules and short names.
+//! patterns, rules and short names: `lbpool`, `lbl2`, `lbbgp`, `lbpeer`, `lbbfd`, `lbcomm`,
+//! `lbl2s`, `lbbgps` and `lbstate`. MetalLB has none; `ippool` and `bgppeer` belong to others in
+//! the same clusters.
+//!
+//! The stored version of BGPPeer is v1beta2, and it is the one to watch: the server shows such an
+//! object through v1beta1 without its newer fields, and then even without a required `peerASN`.
 
 #![allow(
     clippy::duplicated_attributes,
@@ -16,6 +21,7 @@
 mod bfd_profile;
 mod bgp_advertisement;
 mod bgp_peer;
+mod bounds;
 mod community;
 mod configuration_state;
 mod crds;

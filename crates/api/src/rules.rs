@@ -32,7 +32,8 @@ const SELECTOR_VALUES: &str =
 /// No item of a list of strings twice.
 const UNIQUE: &str = "self.all(x, self.exists_one(y, y == x))";
 
-/// An address, where MetalLB takes the empty string for nothing.
+/// An address, where MetalLB takes the empty string for nothing. DIFFERS: IPv4 in IPv6
+/// (`::ffff:192.0.2.1`), which Go reads, is no address to CEL's library.
 const IP_OR_EMPTY: &str = r#"self == "" || isIP(self)"#;
 
 /// A CIDR, or two addresses of one family. `ip() <= ip()` does not exist in CEL, so the order of

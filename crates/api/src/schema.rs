@@ -7,6 +7,8 @@
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value};
 
+use crate::bounds::{EXPRESSIONS_MAX, LABEL_KEY_CHARS_MAX, LABEL_VALUE_CHARS_MAX, SELECTORS_MAX};
+
 /// What Go's `time.ParseDuration` reads, but for numbers that overflow it.
 pub(crate) const DURATION: &str =
     "^[-+]?(0|(([0-9]+([.][0-9]*)?|[.][0-9]+)(ns|us|µs|μs|ms|s|m|h))+)$";
@@ -19,19 +21,6 @@ pub(crate) const LABEL_VALUE: &str = r"^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9
 
 /// The operators of a label selector. A pattern, because MetalLB's schema has no enum here.
 pub(crate) const SELECTOR_OPERATOR: &str = "^(In|NotIn|Exists|DoesNotExist)$";
-
-/// Selectors in one list. LIMIT: far above any use; it keeps the cost of the rules in the
-/// server's budget.
-const SELECTORS_MAX: u32 = 64;
-
-/// Requirements in one selector. LIMIT: as above.
-const EXPRESSIONS_MAX: u32 = 64;
-
-/// Characters of a label value (Kubernetes' own limit).
-const LABEL_VALUE_CHARS_MAX: u32 = 63;
-
-/// Characters of a label key: a prefix of 253, a slash and a name of 63.
-const LABEL_KEY_CHARS_MAX: u32 = 317;
 
 /// An integer of no stated width.
 pub(crate) fn integer(_: &mut SchemaGenerator) -> Schema {
@@ -123,8 +112,7 @@ fn label_value() -> Value {
     })
 }
 
-/// Removes what schemars adds to every schema and MetalLB's do not have: `nullable`, titles, and
-/// the lower bound 0 it puts on unsigned numbers' formats.
+/// Removes what schemars adds to every schema and MetalLB's do not have: `nullable` and titles.
 pub(crate) fn strip(schema: &mut Value) {
     let Value::Object(object) = schema else {
         return;

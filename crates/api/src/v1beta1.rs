@@ -7,7 +7,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::schema;
+use crate::{bounds, schema};
 
 /// The session and its parameters, as they were in v1beta1.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
@@ -63,12 +63,12 @@ pub struct BGPPeerSpec {
     pub peer_asn: i64,
 
     /// The peer's address.
-    #[schemars(length(max = 45))]
+    #[schemars(length(max = bounds::IP_CHARS_MAX))]
     pub peer_address: String,
 
     /// Our address of the session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 45))]
+    #[schemars(length(max = bounds::IP_CHARS_MAX))]
     pub source_address: Option<String>,
 
     /// The peer's TCP port; 0 or nothing is 179.
@@ -78,17 +78,17 @@ pub struct BGPPeerSpec {
 
     /// 0, or at least 3 s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 64), regex(pattern = schema::DURATION))]
+    #[schemars(length(max = bounds::DURATION_CHARS_MAX), regex(pattern = schema::DURATION))]
     pub hold_time: Option<String>,
 
     /// At most the hold time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 64), regex(pattern = schema::DURATION))]
+    #[schemars(length(max = bounds::DURATION_CHARS_MAX), regex(pattern = schema::DURATION))]
     pub keepalive_time: Option<String>,
 
     /// Our BGP identifier, written as an address.
     #[serde(rename = "routerID", default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 45))]
+    #[schemars(length(max = bounds::IP_CHARS_MAX))]
     pub router_id: Option<String>,
 
     /// Nodes that run the session; one match is enough; empty is all.
@@ -98,12 +98,12 @@ pub struct BGPPeerSpec {
 
     /// Key for TCP MD5.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 80))]
+    #[schemars(length(max = bounds::PASSWORD_CHARS_MAX))]
     pub password: Option<String>,
 
     /// Name of a BFDProfile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 253))]
+    #[schemars(length(max = bounds::NAME_CHARS_MAX))]
     pub bfd_profile: Option<String>,
 
     /// Whether an external peer may be more than one hop away.
