@@ -237,4 +237,4 @@ impl Program {
 }
 
 #[cfg(test)]
-pub(crate) mod tests;
+mod tests;

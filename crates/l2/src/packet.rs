@@ -78,6 +78,3 @@ fn frame(destination: MacAddr, source: MacAddr, ethertype: EtherType, payload: u
     header.set_ethertype(ethertype);
     bytes
 }
-
-#[cfg(test)]
-mod tests;

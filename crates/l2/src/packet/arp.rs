@@ -129,6 +129,3 @@ pub fn gratuitous_reply(mac: MacAddr, address: Ipv4Addr) -> Vec<u8> {
     };
     packet.build(MacAddr::BROADCAST)
 }
-
-#[cfg(test)]
-mod tests;

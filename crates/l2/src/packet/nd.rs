@@ -313,6 +313,3 @@ fn advertisement(
         .set_checksum(checksum);
     bytes
 }
-
-#[cfg(test)]
-mod tests;

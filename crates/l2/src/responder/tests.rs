@@ -2,3 +2,7 @@
 
 mod answer_arp;
 mod answer_nd;
+mod gratuitous;
+mod hostile;
+mod link;
+mod property;
