@@ -13,6 +13,7 @@ pub mod rules;
 mod tests;
 
 pub use addresses::{AddressRange, ParseRangeError};
+pub(crate) use addresses::{address_of, bits, is_buggy};
 pub use l2::{Advertisement, l2_advertisements};
 pub use pool::{Audience, Pool, PoolSet, pools};
 

@@ -5,12 +5,16 @@
 //! types: `cluster` turns objects into [`world`] types, the shell carries plans
 //! to sockets and facts back up.
 
+pub mod alloc;
 pub mod config;
+pub mod elect;
 pub mod facts;
+pub mod interfaces;
 pub mod lease;
 pub mod name;
 pub mod plan;
 pub mod problem;
+pub mod record;
 pub mod selector;
 pub mod world;
 pub mod write;

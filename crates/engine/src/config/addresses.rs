@@ -126,7 +126,7 @@ pub(crate) fn bits(address: IpAddr) -> u128 {
 }
 
 /// The way back; IPv4 takes the low 32 bits.
-pub(crate) fn address(family: Family, bits: u128) -> IpAddr {
+pub(crate) fn address_of(family: Family, bits: u128) -> IpAddr {
     match family {
         Family::V4 => {
             let low = u32::try_from(bits & u128::from(u32::MAX)).unwrap_or(u32::MAX);

@@ -1,0 +1,4 @@
+//! Tables and properties of the allocation.
+
+mod build;
+mod table;
