@@ -309,7 +309,7 @@ impl Membership {
         for notification in wishes.notifications {
             match notification {
                 OwnedNotification::MemberUp(id) => self.member_up(&id, now),
-                OwnedNotification::MemberDown(id) => self.member_down(&id),
+                OwnedNotification::MemberDown(id) => self.member_down(&id, now),
                 OwnedNotification::Rename(before, after) => {
                     self.member_renamed(&before, &after, now)
                 }
@@ -348,10 +348,11 @@ impl Membership {
         }
     }
 
-    fn member_down(&mut self, id: &Identity) {
-        let Some(_member) = self.members.remove(&*id.name) else {
+    fn member_down(&mut self, id: &Identity, now: Instant) {
+        let Some(member) = self.members.remove(&*id.name) else {
             return;
         };
+        self.call_later(member.address, now);
         let name = id.name.to_string();
         self.records.forget(&name);
         let said_goodbye = self.known(&id.name).is_some_and(|known| known.goodbye);
@@ -381,6 +382,7 @@ impl Membership {
         member.record_sequence = 0;
         self.records.push_to(&name, now);
         if before.address != after.address {
+            self.call_later(before.address, now);
             self.tell_conflict(&name, after.address, before.address, now);
         }
         self.tell(Event::Restarted(name));

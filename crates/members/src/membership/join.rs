@@ -57,7 +57,7 @@ impl Membership {
         }
     }
 
-    /// Calls those who are due, at most [`MAX_CALLS_PER_TURN`].
+    /// Calls those who are due, at most [`MAX_CALLS_PER_TURN`]. Where a member is nobody is called, and nothing wakes us for it.
     pub(super) fn call_peers(&mut self, now: Instant) {
         if self.peers.due_at.is_none_or(|at| at > now) {
             return;
@@ -69,22 +69,28 @@ impl Membership {
             Standing::Active | Standing::NoKey | Standing::Left => self.config.tuning.join_interval,
         };
         let mut called = Vec::new();
+        let mut next: Option<Instant> = None;
         for (address, at) in &mut self.peers.calls {
-            if *at > now || called.len() >= MAX_CALLS_PER_TURN {
+            if members.contains(address) {
                 continue;
             }
-            *at = now + self.random.jittered(interval);
-            if !members.contains(address) {
+            if *at <= now && called.len() < MAX_CALLS_PER_TURN {
+                *at = now + self.random.jittered(interval);
                 called.push(*address);
             }
+            next = Some(next.map_or(*at, |next| next.min(*at)));
         }
-        self.peers.due_at = self
-            .peers
-            .calls
-            .values()
-            .min()
-            .map(|at| (*at).max(now + CALL_SPACING));
+        self.peers.due_at = next.map(|at| at.max(now + CALL_SPACING));
         called.into_iter().for_each(|address| self.call(address));
+    }
+
+    /// A member is gone from this address: it is called again, unless it is called soon anyway.
+    pub(super) fn call_later(&mut self, address: SocketAddr, now: Instant) {
+        let at = now + self.random.jittered(self.config.tuning.join_interval);
+        if let Some(call) = self.peers.calls.get_mut(&address) {
+            *call = at;
+            self.peers.due_at = Some(self.peers.due_at.map_or(at, |due| due.min(at)));
+        }
     }
 
     /// Calls a few of those that went down without a goodbye: after a partition the list of addresses may not name them.
