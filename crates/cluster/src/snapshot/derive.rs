@@ -1,0 +1,153 @@
+//! What an API server, or its controllers, would have filled in (design: cli.md, `plan`).
+
+use super::Objects;
+use crate::manifest::{Object, name_fits};
+use engine::name::{Kind, NamespacedName};
+use engine::world::Family;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Node names, comma separated, that serve a Service without any EndpointSlice.
+const ENDPOINTS_ANNOTATION: &str = "harbinger.dev/endpoints";
+/// Label that names the Service of a slice.
+const SERVICE_NAME: &str = "kubernetes.io/service-name";
+/// Most nodes that one annotation names.
+const ENDPOINTS_MAX: usize = 1_000;
+
+/// The family of a Service that does not say: IPv4, or IPv6 where only such pools exist.
+pub(super) fn default_families(objects: &Objects) -> Family {
+    let mut entries = objects
+        .iter()
+        .filter(|((kind, _), object)| *kind == Kind::IpAddressPool && object.refused.is_none())
+        .filter_map(|(_, object)| object.value.pointer("/spec/addresses")?.as_array())
+        .flatten()
+        .filter_map(Value::as_str)
+        .peekable();
+    if entries.peek().is_some() && entries.all(|entry| entry.contains(':')) {
+        Family::V6
+    } else {
+        Family::V4
+    }
+}
+
+/// Fills in `ipFamilies`, `ipFamilyPolicy` and `clusterIPs` of a Service without cluster address.
+/// The addresses are the unspecified ones: only their family is ever read.
+pub(super) fn families(service: &mut Value, default: Family) {
+    let Some(spec) = service.get_mut("spec").and_then(Value::as_object_mut) else {
+        return;
+    };
+    let has = |field: &str| match spec.get(field) {
+        Some(Value::Array(list)) => !list.is_empty(),
+        Some(Value::String(text)) => !text.is_empty(),
+        _ => false,
+    };
+    if has("clusterIP") || has("clusterIPs") || has("externalName") {
+        return;
+    }
+    let mut families: Vec<Family> = match spec.get("ipFamilies").and_then(Value::as_array) {
+        Some(list) => {
+            let known = list.iter().filter_map(|family| match family.as_str()? {
+                "IPv4" => Some(Family::V4),
+                "IPv6" => Some(Family::V6),
+                _ => None,
+            });
+            let known: Vec<Family> = known.collect();
+            if known.len() != list.len() {
+                // Left for the conversion to refuse.
+                return;
+            }
+            known
+        }
+        None => Vec::new(),
+    };
+    if families.is_empty() {
+        families.push(default);
+    }
+    let policy = match spec.get("ipFamilyPolicy").and_then(Value::as_str) {
+        Some(policy) => policy.to_owned(),
+        // As the server infers it.
+        None if families.len() > 1 => "RequireDualStack".to_owned(),
+        None => "SingleStack".to_owned(),
+    };
+    match policy.as_str() {
+        "SingleStack" => families.truncate(1),
+        _ if families == [Family::V4] => families.push(Family::V6),
+        _ if families == [Family::V6] => families.push(Family::V4),
+        _ => {}
+    }
+    let addresses: Vec<&str> = families
+        .iter()
+        .map(|family| match family {
+            Family::V4 => "0.0.0.0",
+            Family::V6 => "::",
+        })
+        .collect();
+    let names: Vec<&str> = families.iter().map(|family| family.as_str()).collect();
+    let derived = [
+        ("clusterIPs", json!(addresses)),
+        ("ipFamilies", json!(names)),
+        ("ipFamilyPolicy", json!(policy)),
+    ];
+    for (field, value) in derived {
+        spec.insert(field.to_owned(), value);
+    }
+}
+
+/// Services that have a slice of their own.
+pub(super) fn services_with_slices(objects: &Objects) -> BTreeSet<NamespacedName> {
+    objects
+        .iter()
+        .filter(|((kind, _), _)| *kind == Kind::EndpointSlice)
+        .filter_map(|((_, name), object)| {
+            let labels = object.value.pointer("/metadata/labels")?;
+            let service = labels.get(SERVICE_NAME)?.as_str()?;
+            Some(NamespacedName::new(name.namespace.clone(), service))
+        })
+        .collect()
+}
+
+/// The slice that the annotation of a Service without any stands for.
+pub(super) fn slice(
+    service: &Object,
+    value: &Value,
+    with_slices: &BTreeSet<NamespacedName>,
+) -> Option<Object> {
+    if with_slices.contains(&service.name) {
+        return None;
+    }
+    let nodes = value
+        .pointer("/metadata/annotations")?
+        .get(ENDPOINTS_ANNOTATION)?
+        .as_str()?;
+    let endpoints: Vec<Value> = nodes
+        .split(',')
+        .map(str::trim)
+        .filter(|node| name_fits(node))
+        .take(ENDPOINTS_MAX)
+        .map(|node| json!({"nodeName": node, "conditions": {"ready": true, "serving": true}}))
+        .collect();
+    // No slice can have this name otherwise: it is longer than the Service's by a label.
+    let name = NamespacedName::new(
+        service.name.namespace.clone(),
+        format!("{}.annotation", service.name.name),
+    );
+    let value = json!({
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {
+            "name": name.name,
+            "namespace": name.namespace,
+            "uid": format!("EndpointSlice/{name}"),
+            "labels": {SERVICE_NAME: service.name.name},
+        },
+        "endpoints": endpoints,
+    });
+    Some(Object {
+        kind: Kind::EndpointSlice,
+        name,
+        value,
+        source: Arc::clone(&service.source),
+        refused: None,
+    })
+}

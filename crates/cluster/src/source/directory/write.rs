@@ -1,0 +1,174 @@
+//! Writes into the state folder.
+
+use super::{Inner, locked};
+use crate::state::{self, KEY_FILE};
+use engine::name::{Kind, NamespacedName};
+use engine::write::{ConfigurationStateValue, Outcome, ServiceStatus, Write};
+use serde_json::{Value, json};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io;
+use std::sync::atomic::Ordering;
+
+impl Inner {
+    /// Carries one write out; blocks for a few file operations.
+    pub(super) fn carry_out(&self, write: &Write, component: &'static str) -> Outcome {
+        let outcome = match write {
+            Write::ServiceStatus(status) => self.service_status(status),
+            Write::PoolStatus { name, status } => self.pool_status(name, *status),
+            Write::Event(event) => {
+                return told(locked(&self.events).append(event, component).map(|()| None));
+            }
+            Write::L2Status {
+                existing,
+                node,
+                service,
+                interfaces,
+            } => {
+                let name = existing
+                    .clone()
+                    .unwrap_or_else(|| self.l2_status_name(node, service));
+                self.put(
+                    Kind::ServiceL2Status,
+                    &name,
+                    &l2_status(&name, node, service, interfaces),
+                )
+            }
+            Write::DeleteL2Status(name) => self.delete(Kind::ServiceL2Status, name),
+            Write::ConfigurationState(state) => self.put(
+                Kind::ConfigurationState,
+                &state.name,
+                &configuration_state(state),
+            ),
+            Write::MembershipSecret(_) => match state::read_or_create(&self.state.join(KEY_FILE)) {
+                Ok(_) => Outcome::Done(None),
+                Err(error) => Outcome::Refused(error.to_string()),
+            },
+        };
+        if matches!(outcome, Outcome::Done(_)) {
+            self.wake();
+        }
+        outcome
+    }
+
+    fn service_status(&self, status: &ServiceStatus) -> Outcome {
+        if !self.holder.load(Ordering::SeqCst) {
+            return Outcome::Unavailable("this process does not hold the lease".to_owned());
+        }
+        // No scan between the comparison and the write.
+        let scanner = locked(&self.scanner);
+        let key = (Kind::Service, status.name.clone());
+        match locked(&self.versions).get(&key) {
+            None => return Outcome::NotFound,
+            Some((uid, _)) if *uid != status.uid => return Outcome::NotFound,
+            Some((_, version)) if *version != status.version => return Outcome::Conflict,
+            Some(_) => {}
+        }
+        let ingress: Vec<Value> = status
+            .addresses
+            .iter()
+            .map(|ip| json!({"ip": ip, "ipMode": status.ip_mode}))
+            .collect();
+        let value = json!({
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {
+                "name": status.name.name,
+                "namespace": status.name.namespace,
+                "uid": status.uid,
+                "annotations": {(crate::POOL_ANNOTATION): status.pool},
+            },
+            "status": {"loadBalancer": if ingress.is_empty() {
+                json!({})
+            } else {
+                json!({"ingress": ingress})
+            }},
+        });
+        let written = scanner
+            .statuses()
+            .write(Kind::Service, &status.name, &value);
+        if written.is_ok() {
+            // Until the next scan tells the new version, a second write on the old one conflicts.
+            locked(&self.versions).insert(key, (status.uid.clone(), String::new()));
+        }
+        told(written.map(|()| None))
+    }
+
+    fn pool_status(&self, name: &NamespacedName, status: engine::world::PoolStatus) -> Outcome {
+        if !self.holder.load(Ordering::SeqCst) {
+            return Outcome::Unavailable("this process does not hold the lease".to_owned());
+        }
+        let key = (Kind::IpAddressPool, name.clone());
+        let Some((uid, _)) = locked(&self.versions).get(&key).cloned() else {
+            return Outcome::NotFound;
+        };
+        let value = json!({
+            "apiVersion": "metallb.io/v1beta1",
+            "kind": "IPAddressPool",
+            "metadata": {"name": name.name, "namespace": name.namespace, "uid": uid},
+            "status": crate::write::pool_status(&status),
+        });
+        self.put(Kind::IpAddressPool, name, &value)
+    }
+
+    fn put(&self, kind: Kind, name: &NamespacedName, value: &Value) -> Outcome {
+        let scanner = locked(&self.scanner);
+        told(scanner.statuses().write(kind, name, value).map(|()| None))
+    }
+
+    fn delete(&self, kind: Kind, name: &NamespacedName) -> Outcome {
+        let scanner = locked(&self.scanner);
+        match scanner.statuses().remove(kind, name) {
+            Ok(true) => Outcome::Done(None),
+            Ok(false) => Outcome::NotFound,
+            Err(error) => Outcome::Unavailable(error.to_string()),
+        }
+    }
+
+    /// `l2-` and a digest, so that a repeated creation makes one object.
+    fn l2_status_name(&self, node: &str, service: &NamespacedName) -> NamespacedName {
+        let mut hasher = DefaultHasher::new();
+        (node, service).hash(&mut hasher);
+        let digest = hasher.finish();
+        NamespacedName::new(&*self.config.namespace, format!("l2-{digest:016x}"))
+    }
+}
+
+fn told(result: io::Result<Option<String>>) -> Outcome {
+    match result {
+        Ok(version) => Outcome::Done(version),
+        Err(error) => Outcome::Unavailable(error.to_string()),
+    }
+}
+
+fn l2_status(
+    name: &NamespacedName,
+    node: &str,
+    service: &NamespacedName,
+    interfaces: &[String],
+) -> Value {
+    json!({
+        "apiVersion": "metallb.io/v1beta1",
+        "kind": "ServiceL2Status",
+        "metadata": {
+            "name": name.name,
+            "namespace": name.namespace,
+            "uid": format!("ServiceL2Status/{name}"),
+            "labels": crate::write::l2_labels(node, service),
+        },
+        "status": crate::write::l2_status(node, service, interfaces),
+    })
+}
+
+fn configuration_state(state: &ConfigurationStateValue) -> Value {
+    json!({
+        "apiVersion": "metallb.io/v1beta1",
+        "kind": "ConfigurationState",
+        "metadata": {
+            "name": state.name.name,
+            "namespace": state.name.namespace,
+            "uid": format!("ConfigurationState/{}", state.name),
+            "labels": state.labels,
+        },
+        "status": crate::write::configuration_status(state),
+    })
+}

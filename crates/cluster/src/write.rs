@@ -1,0 +1,73 @@
+//! The bodies of writes, the same for both sources.
+
+use engine::name::NamespacedName;
+use engine::world::PoolStatus;
+use engine::write::{ConfigurationStateValue, EVENT_NOTE_BYTES_MAX};
+use serde_json::{Value, json};
+
+/// `status` of an IPAddressPool.
+pub(crate) fn pool_status(status: &PoolStatus) -> Value {
+    json!({
+        "assignedIPv4": status.assigned_ipv4,
+        "assignedIPv6": status.assigned_ipv6,
+        "availableIPv4": status.available_ipv4,
+        "availableIPv6": status.available_ipv6,
+    })
+}
+
+/// Labels of a ServiceL2Status.
+pub(crate) fn l2_labels(node: &str, service: &NamespacedName) -> Value {
+    json!({
+        "metallb.io/node": node,
+        "metallb.io/service-name": service.name,
+        "metallb.io/service-namespace": service.namespace,
+    })
+}
+
+/// `status` of a ServiceL2Status; no interfaces means all.
+pub(crate) fn l2_status(node: &str, service: &NamespacedName, interfaces: &[String]) -> Value {
+    let interfaces: Vec<Value> = interfaces
+        .iter()
+        .map(|name| json!({"name": name}))
+        .collect();
+    json!({
+        "node": node,
+        "serviceName": service.name,
+        "serviceNamespace": service.namespace,
+        "interfaces": interfaces,
+    })
+}
+
+/// `status` of a ConfigurationState; the transition time is the wall clock's.
+pub(crate) fn configuration_status(state: &ConfigurationStateValue) -> Value {
+    let status = match state.result {
+        "Valid" => "True",
+        "Invalid" => "False",
+        _ => "Unknown",
+    };
+    json!({
+        "result": state.result,
+        "errorSummary": state.error_summary,
+        "conditions": [{
+            "type": state.condition,
+            "status": status,
+            "reason": state.reason,
+            "message": cut(&state.error_summary, CONDITION_MESSAGE_BYTES_MAX),
+            "lastTransitionTime": crate::clock::now_seconds_text(),
+        }],
+    })
+}
+
+/// metav1.Condition's bound on `message`, bytes.
+const CONDITION_MESSAGE_BYTES_MAX: usize = 32_768;
+
+/// The note of an event, within the server's bound.
+pub(crate) fn note(message: &str) -> &str {
+    cut(message, EVENT_NOTE_BYTES_MAX)
+}
+
+/// The longest beginning of whole characters within `bytes`.
+fn cut(text: &str, bytes: usize) -> &str {
+    let end = text.floor_char_boundary(bytes);
+    text.get(..end).unwrap_or(text)
+}
