@@ -1,0 +1,81 @@
+//! Who answers for which address on the local network.
+//!
+//! Owns the decision in three steps, of which the first two are remembered by
+//! [`Elector`]: (1) for each Service, which advertisements apply and which nodes could
+//! serve; (2) for each address, the candidates common to its Services and the first of
+//! them. What a node does with it (3) is `speaker`'s. All nodes decide alike from the same
+//! snapshot: "me" does not occur here.
+//!
+//! Does not know claims yet (design/ownership.md, 5): a holder that stays a candidate
+//! would be put before the order in `Elector::place`, and counted there before the free
+//! addresses are placed.
+
+pub mod big;
+mod elector;
+mod entry;
+mod group;
+mod keeper;
+mod nodes;
+pub mod order;
+pub mod share;
+mod verdict;
+
+#[cfg(test)]
+mod tests;
+
+pub use elector::Elector;
+pub use keeper::kept;
+
+use crate::config::{Advertisement, PoolSet};
+use crate::facts::MembersView;
+use crate::plan::L2Entry;
+use crate::problem::Problem;
+use crate::world::{Service, World};
+use std::sync::Arc;
+
+/// How the owner is picked from the order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Placement {
+    /// The first below its share (design/ownership.md, 4).
+    Fair,
+    /// The first: MetalLB's rule.
+    #[default]
+    MetalLb,
+}
+
+/// What the election is told once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ElectOptions {
+    /// How the owner is picked.
+    pub placement: Placement,
+    /// The exclusion label counts for nothing (`--ignore-exclude-lb`).
+    pub ignore_exclude: bool,
+    /// The interfaces in the members' records count (L2-44). Without, every node is taken
+    /// to have every interface: `harbinger plan`, or MetalLB's behaviour.
+    pub interfaces_known: bool,
+    /// Only Services of this class; none: only those without a class.
+    pub lb_class: Option<String>,
+}
+
+impl ElectOptions {
+    /// Whether a Service is ours to announce, addresses aside.
+    pub fn handles(&self, service: &Service) -> bool {
+        service.load_balancer && service.class == self.lb_class
+    }
+}
+
+/// Everything at once, from nothing remembered: an entry for each address that a Service
+/// holds when there is any advertisement, by address, and what is wrong with them.
+pub fn entries(
+    world: &World,
+    pools: &PoolSet,
+    advertisements: &[Arc<Advertisement>],
+    members: &MembersView,
+    options: &ElectOptions,
+) -> (Vec<L2Entry>, Vec<Problem>) {
+    let mut elector = Elector::new(options.clone());
+    elector.set_config(Arc::new(pools.clone()), advertisements.to_vec());
+    elector.set_members(members);
+    elector.update(world);
+    (elector.entries(), elector.problems())
+}

@@ -1,0 +1,493 @@
+//! The election with its memory: one change costs one change (design/house.md 1.4).
+//!
+//! Owns what is remembered per Service and per address. The memory is a cache of a pure
+//! function: [`Elector::forget`] may be called at any time and changes no answer.
+
+use super::group::Group;
+use super::nodes::{Base, Nodes, Standing};
+use super::order::permutation;
+use super::share::Shares;
+use super::verdict::Verdict;
+use super::{ElectOptions, Placement, keeper};
+use crate::config::{Advertisement, PoolSet};
+use crate::facts::MembersView;
+use crate::name::{Kind, NamespacedName};
+use crate::plan::Refusal;
+use crate::world::{EndpointSlice, Service, Touched, World};
+use std::borrow::Borrow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// See the module.
+#[derive(Clone, Debug, Default)]
+pub struct Elector {
+    pub(super) options: ElectOptions,
+    pools: Arc<PoolSet>,
+    pub(super) advertisements: Vec<Arc<Advertisement>>,
+    pub(super) members: MembersView,
+    nodes: Nodes,
+    bases: BTreeMap<Box<[u16]>, Base>,
+    verdicts: BTreeMap<NamespacedName, Verdict>,
+    slices: Slices,
+    pub(super) slots: BTreeMap<IpAddr, Slot>,
+    /// Order of all nodes by digest, by the address that decides.
+    orders: BTreeMap<IpAddr, Box<[u16]>>,
+    dirty: Dirty,
+}
+
+/// One address: who holds it, and the decision it belongs to.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Slot {
+    pub(super) holders: Vec<Arc<Service>>,
+    pub(super) group: Option<Arc<Group>>,
+}
+
+/// What has to be looked at again.
+#[derive(Clone, Debug, Default)]
+struct Dirty {
+    seen: bool,
+    nodes: bool,
+    services: BTreeSet<NamespacedName>,
+    slices: BTreeSet<NamespacedName>,
+}
+
+impl Elector {
+    /// Nothing known, everything to be looked at.
+    pub fn new(options: ElectOptions) -> Self {
+        Self {
+            options,
+            ..Self::default()
+        }
+    }
+
+    /// Pools and advertisements as they are now.
+    pub fn set_config(&mut self, pools: Arc<PoolSet>, advertisements: Vec<Arc<Advertisement>>) {
+        if self.pools != pools || self.advertisements != advertisements {
+            self.pools = pools;
+            self.advertisements = advertisements;
+            self.forget();
+        }
+    }
+
+    /// Who is alive now.
+    pub fn set_members(&mut self, members: &MembersView) {
+        if self.members != *members {
+            self.members = members.clone();
+            self.dirty.nodes = true;
+        }
+    }
+
+    /// What a change of the world touched; every one must be told before [`Self::update`].
+    pub fn touch(&mut self, touched: &Touched) {
+        match touched.kind {
+            Some(Kind::Node) if !touched.names.is_empty() => self.dirty.nodes = true,
+            Some(Kind::Service) => self.dirty.services.extend(touched.names.iter().cloned()),
+            Some(Kind::EndpointSlice) => self.dirty.slices.extend(touched.names.iter().cloned()),
+            _ => {}
+        }
+    }
+
+    /// Throws all that is remembered away.
+    pub fn forget(&mut self) {
+        self.dirty = Dirty::default();
+    }
+
+    /// Decides again what has to be, and tells the addresses that were looked at.
+    pub fn update(&mut self, world: &World) -> BTreeSet<IpAddr> {
+        let mut affected = BTreeSet::new();
+        let mut dirty = std::mem::replace(
+            &mut self.dirty,
+            Dirty {
+                seen: true,
+                ..Dirty::default()
+            },
+        );
+        if dirty.seen && dirty.nodes {
+            let nodes = Nodes::of(world);
+            if nodes.names() == self.nodes.names() {
+                self.nodes = nodes;
+                self.bases.clear();
+                affected.extend(self.slots.keys().copied());
+            } else {
+                dirty.seen = false;
+            }
+        }
+        if !dirty.seen {
+            affected.extend(self.slots.keys().copied());
+            self.start_over(world);
+            dirty.slices.clear();
+            dirty.services = world
+                .services
+                .iter()
+                .map(|s| s.object.name.clone())
+                .collect();
+        }
+        for name in dirty.slices {
+            let slice = world
+                .endpoint_slices
+                .get(&name)
+                .map(|stored| Arc::clone(&stored.object));
+            dirty.services.extend(self.slices.replace(&name, slice));
+        }
+        if self.bases.is_empty() {
+            self.note_bases();
+        }
+        for name in &dirty.services {
+            self.examine(world, name, &mut affected);
+        }
+        let mut decided = self.regroup(affected);
+        if self.options.placement == Placement::Fair && !decided.is_empty() {
+            decided.extend(self.place());
+        }
+        decided
+    }
+
+    fn start_over(&mut self, world: &World) {
+        self.nodes = Nodes::of(world);
+        self.bases.clear();
+        self.verdicts.clear();
+        self.slots.clear();
+        self.orders.clear();
+        self.slices = Slices::default();
+        for stored in world.endpoint_slices.iter() {
+            self.slices.add(&stored.object);
+        }
+    }
+
+    /// Step 1 for one Service; its addresses, old and new, are affected if it differs.
+    fn examine(&mut self, world: &World, name: &NamespacedName, affected: &mut BTreeSet<IpAddr>) {
+        let new = world.services.get(name).and_then(|stored| {
+            Verdict::of(
+                &stored.object,
+                self.slices.of(name),
+                &self.nodes,
+                &self.pools,
+                &self.advertisements,
+                &self.options,
+            )
+        });
+        let old = self.verdicts.get(name);
+        if let (Some(old), Some(new)) = (old, &new)
+            && old.same_as(new)
+        {
+            return;
+        }
+        for address in old.iter().flat_map(|old| old.addresses.iter()) {
+            affected.insert(*address);
+            if let Some(slot) = self.slots.get_mut(address) {
+                slot.holders.retain(|holder| holder.name != *name);
+            }
+        }
+        let Some(new) = new else {
+            self.verdicts.remove(name);
+            return;
+        };
+        for address in &new.addresses {
+            affected.insert(*address);
+            let slot = self.slots.entry(*address).or_default();
+            slot.holders.push(Arc::clone(&new.service));
+        }
+        self.note_base(&new.advertisements);
+        self.verdicts.insert(name.clone(), new);
+    }
+
+    /// Makes the table of each set of advertisements that is used.
+    fn note_bases(&mut self) {
+        let sets = self
+            .verdicts
+            .values()
+            .map(|verdict| &verdict.advertisements);
+        let used: BTreeSet<Box<[u16]>> = sets.cloned().collect();
+        for advertisements in &used {
+            self.note_base(advertisements);
+        }
+    }
+
+    fn note_base(&mut self, advertisements: &[u16]) {
+        if !self.bases.contains_key(advertisements) {
+            let named = self.named(advertisements);
+            let base = self.nodes.base(&named, &self.members, &self.options);
+            self.bases.insert(advertisements.into(), base);
+        }
+    }
+
+    /// Step 2 for the groups of these addresses.
+    fn regroup(&mut self, affected: BTreeSet<IpAddr>) -> BTreeSet<IpAddr> {
+        let mut open: Vec<IpAddr> = affected.iter().copied().collect();
+        // What used to hang together with an affected address may not any more.
+        for address in &affected {
+            let group = self.slots.get(address).and_then(|slot| slot.group.as_ref());
+            open.extend(group.iter().flat_map(|group| &group.addresses));
+        }
+        let mut decided = BTreeSet::new();
+        for start in open {
+            if decided.contains(&start) {
+                continue;
+            }
+            let (addresses, services) = self.component(start);
+            decided.extend(addresses.iter().copied());
+            let group = Group::of(self, services, addresses.iter().copied().collect());
+            let group = group.map(|group| Arc::new(self.decide(group)));
+            for address in addresses {
+                if let Some(slot) = self.slots.get_mut(&address) {
+                    slot.group = group.clone();
+                }
+            }
+        }
+        for address in &decided {
+            if self
+                .slots
+                .get(address)
+                .is_some_and(|slot| slot.holders.is_empty())
+            {
+                self.slots.remove(address);
+                self.orders.remove(address);
+            }
+        }
+        decided
+    }
+
+    /// The addresses that hang together with one, and the Services that keep them.
+    fn component(&self, start: IpAddr) -> (BTreeSet<IpAddr>, Vec<Arc<Service>>) {
+        if let Some([only]) = self.slots.get(&start).map(|slot| slot.holders.as_slice())
+            && self
+                .verdicts
+                .get(&only.name)
+                .is_some_and(|v| v.addresses.len() == 1)
+        {
+            return (BTreeSet::from([start]), vec![Arc::clone(only)]);
+        }
+        let mut addresses = BTreeSet::from([start]);
+        let mut open = vec![start];
+        let mut services: BTreeMap<NamespacedName, Arc<Service>> = BTreeMap::new();
+        while let Some(address) = open.pop() {
+            for service in self.keepers(address) {
+                let verdict = self.verdicts.get(&service.name);
+                for next in verdict.iter().flat_map(|verdict| verdict.addresses.iter()) {
+                    let keeps = || self.keepers(*next).iter().any(|s| s.name == service.name);
+                    if !addresses.contains(next) && keeps() {
+                        addresses.insert(*next);
+                        open.push(*next);
+                    }
+                }
+                services.insert(service.name.clone(), service);
+            }
+        }
+        (addresses, services.into_values().collect())
+    }
+
+    fn decide(&mut self, mut group: Group) -> Group {
+        let order = match self.orders.remove(&group.key) {
+            Some(order) => order,
+            None => permutation(self.nodes.names(), group.key),
+        };
+        group.owner = group.first(self, &order);
+        if group.owner.is_none() {
+            group.silent = group.first_silent(self, &order);
+        }
+        self.orders.insert(group.key, order);
+        group
+    }
+
+    /// The bounded share over all addresses, and those whose owner it moved. A group
+    /// counts once, however many addresses hang together in it.
+    fn place(&mut self) -> BTreeSet<IpAddr> {
+        // (candidates, best of them in order of node) → groups with the order to go down.
+        type Class = (Vec<u16>, Vec<u16>);
+        type Placed = (Arc<Group>, Vec<u16>);
+        let mut classes: BTreeMap<Class, Vec<Placed>> = BTreeMap::new();
+        for (address, slot) in &self.slots {
+            let Some(group) = slot
+                .group
+                .as_ref()
+                .filter(|g| g.addresses.first() == Some(address))
+            else {
+                continue;
+            };
+            let candidates = group.candidates(self, self.order(group.key));
+            let Some((_, best)) = candidates.first() else {
+                continue;
+            };
+            let level = candidates.iter().take_while(|(_, score)| score == best);
+            let top: Vec<u16> = level.map(|(node, _)| *node).collect();
+            let mut all: Vec<u16> = candidates.iter().map(|(node, _)| *node).collect();
+            let mut sorted_top = top.clone();
+            all.sort_unstable();
+            sorted_top.sort_unstable();
+            let class = classes.entry((all, sorted_top)).or_default();
+            class.push((Arc::clone(group), top));
+        }
+        let mut moved = BTreeSet::new();
+        for ((_, top), mut groups) in classes {
+            groups.sort_by(
+                |(a, _), (b, _)| match (a.services.first(), b.services.first()) {
+                    (Some(a), Some(b)) => keeper::by_creation(a, b),
+                    _ => std::cmp::Ordering::Equal,
+                },
+            );
+            // Claims: holders that stay candidates are counted here, before the others.
+            let mut shares = Shares::new(groups.len(), top.len());
+            for (group, order) in groups {
+                let owner = shares.place(&order);
+                if group.owner != owner {
+                    moved.extend(&group.addresses);
+                    self.hand_over(&group, owner);
+                }
+            }
+        }
+        moved
+    }
+
+    fn hand_over(&mut self, group: &Arc<Group>, owner: Option<u16>) {
+        let moved = Arc::new(Group {
+            owner,
+            ..Group::clone(group)
+        });
+        for address in &moved.addresses {
+            if let Some(slot) = self.slots.get_mut(address) {
+                slot.group = Some(Arc::clone(&moved));
+            }
+        }
+    }
+
+    /// The Services that keep an address.
+    pub(super) fn keepers(&self, address: IpAddr) -> Vec<Arc<Service>> {
+        match self.slots.get(&address).map(|slot| slot.holders.as_slice()) {
+            None | Some([]) => Vec::new(),
+            Some([only]) => vec![Arc::clone(only)],
+            Some(many) => keeper::kept(many).0,
+        }
+    }
+
+    pub(super) fn verdict(&self, name: &NamespacedName) -> Option<&Verdict> {
+        self.verdicts.get(name)
+    }
+
+    pub(super) fn nodes(&self) -> &Nodes {
+        &self.nodes
+    }
+
+    pub(super) fn base(&self, advertisements: &[u16]) -> Option<&Base> {
+        self.bases.get(advertisements)
+    }
+
+    pub(super) fn order(&self, key: IpAddr) -> &[u16] {
+        self.orders.get(&key).map_or(&[], |order| order)
+    }
+
+    pub(super) fn named(&self, advertisements: &[u16]) -> Vec<&Advertisement> {
+        let at = |at: &u16| self.advertisements.get(usize::from(*at)).map(Arc::as_ref);
+        advertisements.iter().filter_map(at).collect()
+    }
+
+    /// How a node stands for a Service.
+    pub(super) fn standing(&self, verdict: &Verdict, node: u16) -> Standing {
+        if let Some(why) = verdict.blocked {
+            return Standing::Refused(why);
+        }
+        let Some(base) = self.base(&verdict.advertisements) else {
+            return Standing::Refused(Refusal::NoMatchingAdvertisement);
+        };
+        let standing = base.standing(node);
+        let last = matches!(
+            standing,
+            Standing::Candidate(_) | Standing::Refused(Refusal::NoUsableInterface)
+        );
+        match &verdict.local {
+            Some(local) if last && local.binary_search(&node).is_err() => {
+                Standing::Refused(Refusal::NoLocalEndpoints)
+            }
+            _ => standing,
+        }
+    }
+
+    /// Whether any node may announce a Service, taken alone.
+    pub(super) fn has_candidate(&self, verdict: &Verdict) -> bool {
+        let may = |node: &u16| matches!(self.standing(verdict, *node), Standing::Candidate(_));
+        match &verdict.local {
+            _ if verdict.blocked.is_some() => false,
+            Some(local) => local.iter().any(may),
+            None => {
+                let base = self.base(&verdict.advertisements);
+                base.is_some_and(|base| base.best().is_some())
+            }
+        }
+    }
+}
+
+/// EndpointSlices by the Service they are of.
+#[derive(Clone, Debug, Default)]
+struct Slices {
+    by_service: BTreeMap<NamespacedName, Vec<Arc<EndpointSlice>>>,
+    known: BTreeSet<ByName>,
+}
+
+impl Slices {
+    fn of(&self, service: &NamespacedName) -> &[Arc<EndpointSlice>] {
+        self.by_service.get(service).map_or(&[], Vec::as_slice)
+    }
+
+    fn add(&mut self, slice: &Arc<EndpointSlice>) -> NamespacedName {
+        let service = service_of(slice);
+        let all = self.by_service.entry(service.clone()).or_default();
+        all.push(Arc::clone(slice));
+        self.known.replace(ByName(Arc::clone(slice)));
+        service
+    }
+
+    /// Takes in what became of a slice; tells the Services it was and is of.
+    fn replace(
+        &mut self,
+        name: &NamespacedName,
+        slice: Option<Arc<EndpointSlice>>,
+    ) -> Vec<NamespacedName> {
+        let mut services = Vec::new();
+        if let Some(ByName(old)) = self.known.take(name) {
+            let service = service_of(&old);
+            if let Some(all) = self.by_service.get_mut(&service) {
+                all.retain(|other| other.name != *name);
+                if all.is_empty() {
+                    self.by_service.remove(&service);
+                }
+            }
+            services.push(service);
+        }
+        services.extend(slice.map(|slice| self.add(&slice)));
+        services
+    }
+}
+
+fn service_of(slice: &EndpointSlice) -> NamespacedName {
+    NamespacedName::new(slice.name.namespace.clone(), slice.service.clone())
+}
+
+/// A slice kept by its own name, without a second copy of the name.
+#[derive(Clone, Debug)]
+struct ByName(Arc<EndpointSlice>);
+
+impl Borrow<NamespacedName> for ByName {
+    fn borrow(&self) -> &NamespacedName {
+        &self.0.name
+    }
+}
+
+impl PartialEq for ByName {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.name == other.0.name
+    }
+}
+
+impl Eq for ByName {}
+
+impl PartialOrd for ByName {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for ByName {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.0.name.cmp(&other.0.name)
+    }
+}

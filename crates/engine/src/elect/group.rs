@@ -1,0 +1,152 @@
+//! Step 2: one owner for each group of addresses that hang together.
+//!
+//! Addresses hang together when a Service holds both (dual stack), Services when they
+//! share an address; a group has one owner (L2-84). Owns the value; how its parts are
+//! found and when it is made again is `elector`'s.
+
+use super::elector::Elector;
+use super::nodes::Standing;
+use super::verdict::Verdict;
+use crate::name::NamespacedName;
+use crate::plan::Refusal;
+use crate::world::Service;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// The decision for a group.
+#[derive(Clone, Debug)]
+pub(super) struct Group {
+    /// By creation, then name; those that lost an address are not among them there.
+    pub(super) services: Vec<Arc<Service>>,
+    /// All addresses, ascending.
+    pub(super) addresses: Vec<IpAddr>,
+    /// The address that decides the order: the first of the first Service's status.
+    pub(super) key: IpAddr,
+    /// The Service whose candidates and scores count: the first that has any candidate.
+    pub(super) reference: NamespacedName,
+    /// Candidates common to several Services; none: the reference's own.
+    pub(super) common: Option<Box<[u16]>>,
+    /// Services that have candidates, but none in common with the reference.
+    pub(super) apart: Vec<NamespacedName>,
+    /// Who answers.
+    pub(super) owner: Option<u16>,
+    /// Nobody answers for want of interfaces alone: the node that says so.
+    pub(super) silent: Option<u16>,
+}
+
+impl Group {
+    /// Everything but the owner and who complains, which need the order.
+    pub(super) fn of(
+        elector: &Elector,
+        mut services: Vec<Arc<Service>>,
+        addresses: Vec<IpAddr>,
+    ) -> Option<Self> {
+        services.sort_by(|a, b| super::keeper::by_creation(a, b));
+        let verdicts: Vec<&Verdict> = services
+            .iter()
+            .filter_map(|service| elector.verdict(&service.name))
+            .collect();
+        let first = verdicts.first()?;
+        let able: Vec<&Verdict> = verdicts
+            .iter()
+            .copied()
+            .filter(|verdict| elector.has_candidate(verdict))
+            .collect();
+        let reference = able.first().unwrap_or(first);
+        let (common, apart) = common(elector, &able);
+        Some(Self {
+            key: *first.addresses.first()?,
+            reference: reference.service.name.clone(),
+            services,
+            addresses,
+            common,
+            apart,
+            owner: None,
+            silent: None,
+        })
+    }
+
+    /// How a node stands for the group.
+    pub(super) fn standing(&self, elector: &Elector, node: u16) -> Standing {
+        let Some(reference) = elector.verdict(&self.reference) else {
+            return Standing::Refused(Refusal::NotOwner);
+        };
+        match (elector.standing(reference, node), &self.common) {
+            (Standing::Candidate(_), Some(common)) if common.binary_search(&node).is_err() => {
+                Standing::Refused(Refusal::SharedServiceElsewhere)
+            }
+            (standing, _) => standing,
+        }
+    }
+
+    /// The candidates in order of preference, each with its score; `order` is the order
+    /// of all nodes by digest.
+    pub(super) fn candidates(&self, elector: &Elector, order: &[u16]) -> Vec<(u16, u64)> {
+        let standing = |node: &u16| match self.standing(elector, *node) {
+            Standing::Candidate(score) => Some((*node, score)),
+            Standing::Refused(_) => None,
+        };
+        let mut candidates: Vec<(u16, u64)> = order.iter().filter_map(standing).collect();
+        // Stable: within a score the order by digest stays.
+        candidates.sort_by_key(|(_, score)| std::cmp::Reverse(*score));
+        candidates
+    }
+
+    /// The first candidate, without listing the others.
+    pub(super) fn first(&self, elector: &Elector, order: &[u16]) -> Option<u16> {
+        let best = match (elector.verdict(&self.reference), &self.common) {
+            (
+                Some(Verdict {
+                    local: None,
+                    blocked: None,
+                    advertisements,
+                    ..
+                }),
+                None,
+            ) => elector.base(advertisements)?.best()?,
+            _ => {
+                let best = order
+                    .iter()
+                    .map(|node| match self.standing(elector, *node) {
+                        Standing::Candidate(score) => Some(score),
+                        Standing::Refused(_) => None,
+                    });
+                best.max().flatten()?
+            }
+        };
+        let first = |node: &&u16| self.standing(elector, **node) == Standing::Candidate(best);
+        order.iter().find(first).copied()
+    }
+
+    /// The node that would be first if it had a usable interface (L2-44).
+    pub(super) fn first_silent(&self, elector: &Elector, order: &[u16]) -> Option<u16> {
+        let refused = Standing::Refused(Refusal::NoUsableInterface);
+        let silent = |node: &&u16| self.standing(elector, **node) == refused;
+        order.iter().find(silent).copied()
+    }
+}
+
+/// The candidates that several Services have in common, and who has none of those.
+fn common(elector: &Elector, able: &[&Verdict]) -> (Option<Box<[u16]>>, Vec<NamespacedName>) {
+    let Some((reference, others)) = able.split_first() else {
+        return (None, Vec::new());
+    };
+    let same_candidates = others.iter().all(|other| {
+        other.local == reference.local && other.advertisements == reference.advertisements
+    });
+    if same_candidates {
+        return (None, Vec::new());
+    }
+    let may = |verdict: &Verdict, node: u16| {
+        matches!(elector.standing(verdict, node), Standing::Candidate(_))
+    };
+    let nodes = elector.nodes().all();
+    let all: Box<[u16]> = nodes
+        .filter(|node| able.iter().all(|v| may(v, *node)))
+        .collect();
+    if all.is_empty() {
+        let names = others.iter().map(|other| other.service.name.clone());
+        return (None, names.collect());
+    }
+    (Some(all), Vec::new())
+}

@@ -1,0 +1,164 @@
+//! Nodes by number, and how each stands for a set of advertisements.
+//!
+//! Owns the part of a verdict that all Services with the same advertisements share, so
+//! that 10,000 Services cost a handful of tables.
+
+use super::ElectOptions;
+use crate::config::Advertisement;
+use crate::facts::{MemberRecord, MembersView};
+use crate::plan::{InterfaceSet, Refusal};
+use crate::world::{Node, World};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// LIMIT: nodes that take part, by name; Kubernetes supports 5,000.
+pub(super) const NODES_MAX: usize = 10_000;
+
+/// Presence alone excludes a node (compat/metallb.md 2.9).
+const EXCLUDE_LABEL: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
+
+/// How a node stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It may, with this preference.
+    Candidate(u64),
+    /// It may not.
+    Refused(Refusal),
+}
+
+/// How every node stands for one set of advertisements, endpoints aside.
+#[derive(Clone, Debug)]
+pub(super) struct Base {
+    standing: Vec<Standing>,
+    best: Option<u64>,
+}
+
+impl Base {
+    pub(super) fn standing(&self, node: u16) -> Standing {
+        let unknown = Standing::Refused(Refusal::NotAlive);
+        self.standing
+            .get(usize::from(node))
+            .copied()
+            .unwrap_or(unknown)
+    }
+
+    /// The best score any node has; none when no node may.
+    pub(super) fn best(&self) -> Option<u64> {
+        self.best
+    }
+}
+
+/// The nodes of the world, in the order of their names.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Nodes {
+    names: Vec<String>,
+    index: BTreeMap<String, u16>,
+    objects: Vec<Arc<Node>>,
+}
+
+impl Nodes {
+    pub(super) fn of(world: &World) -> Self {
+        let mut nodes = Self::default();
+        for (stored, index) in world.nodes.iter().take(NODES_MAX).zip(0u16..) {
+            let name = &stored.object.name.name;
+            nodes.names.push(name.clone());
+            nodes.index.insert(name.clone(), index);
+            nodes.objects.push(Arc::clone(&stored.object));
+        }
+        nodes
+    }
+
+    pub(super) fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    pub(super) fn name(&self, node: u16) -> &str {
+        self.names.get(usize::from(node)).map_or("", String::as_str)
+    }
+
+    pub(super) fn index(&self, name: &str) -> Option<u16> {
+        self.index.get(name).copied()
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = u16> + use<> {
+        (0u16..).take(self.names.len())
+    }
+
+    /// How every node stands for these advertisements.
+    pub(super) fn base(
+        &self,
+        advertisements: &[&Advertisement],
+        members: &MembersView,
+        options: &ElectOptions,
+    ) -> Base {
+        let stand = |node: &Arc<Node>| stand(node, advertisements, members, options);
+        let standing: Vec<Standing> = self.objects.iter().map(stand).collect();
+        let score = |standing: &Standing| match standing {
+            Standing::Candidate(score) => Some(*score),
+            Standing::Refused(_) => None,
+        };
+        let best = standing.iter().filter_map(score).max();
+        Base { standing, best }
+    }
+
+    /// Where a node announces by these advertisements; none when no one selects it.
+    pub(super) fn interfaces(
+        &self,
+        node: u16,
+        advertisements: &[&Advertisement],
+    ) -> Option<InterfaceSet> {
+        let node = self.objects.get(usize::from(node))?;
+        selecting(node, advertisements)
+            .map(|advertisement| advertisement.interfaces.clone())
+            .reduce(|all, more| all.union(&more))
+    }
+}
+
+fn selecting<'a>(
+    node: &'a Node,
+    advertisements: &'a [&'a Advertisement],
+) -> impl Iterator<Item = &'a Advertisement> + 'a {
+    let all = advertisements.iter().copied();
+    all.filter(|advertisement| advertisement.selects_node(&node.labels))
+}
+
+/// The first reason that holds, the more general first.
+fn stand(
+    node: &Node,
+    advertisements: &[&Advertisement],
+    members: &MembersView,
+    options: &ElectOptions,
+) -> Standing {
+    let interfaces = selecting(node, advertisements)
+        .map(|advertisement| advertisement.interfaces.clone())
+        .reduce(|all, more| all.union(&more));
+    let Some(interfaces) = interfaces else {
+        return Standing::Refused(Refusal::NoMatchingAdvertisement);
+    };
+    let record = members.alive.get(&node.name.name);
+    if !members.off && record.is_none() {
+        return Standing::Refused(Refusal::NotAlive);
+    }
+    if node.network_unavailable {
+        return Standing::Refused(Refusal::NodeNetworkUnavailable);
+    }
+    if !options.ignore_exclude && node.labels.contains_key(EXCLUDE_LABEL) {
+        return Standing::Refused(Refusal::NodeLabeledExcludeBalancers);
+    }
+    if options.interfaces_known && record.is_some_and(|record| !reaches(record, &interfaces)) {
+        return Standing::Refused(Refusal::NoUsableInterface);
+    }
+    let score = selecting(node, advertisements)
+        .map(|advertisement| advertisement.preference(&node.labels))
+        .fold(0u64, u64::saturating_add);
+    Standing::Candidate(score)
+}
+
+/// Whether a member can answer on one of these interfaces, as far as its record tells.
+fn reaches(record: &MemberRecord, interfaces: &InterfaceSet) -> bool {
+    record.truncated
+        || record
+            .interfaces
+            .keys()
+            .any(|name| interfaces.selects(name))
+}

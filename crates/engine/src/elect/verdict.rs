@@ -1,0 +1,150 @@
+//! Step 1: what one Service says by itself. Remembered until the Service, its slices or
+//! the configuration change.
+
+use super::ElectOptions;
+use super::nodes::Nodes;
+use crate::config::{Advertisement, PoolSet};
+use crate::plan::Refusal;
+use crate::world::{Endpoint, EndpointSlice, Service, TrafficPolicy};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+/// LIMIT: addresses of one status that count. Kubernetes has two families; more can only
+/// be written by hand.
+const ADDRESSES_MAX: usize = 16;
+
+/// Nodes that serve a Service that has no EndpointSlice at all, comma-separated: what a
+/// directory of manifests says instead (issue "directory source").
+const ENDPOINTS_ANNOTATION: &str = "harbinger.dev/endpoints";
+
+/// What is remembered of a Service.
+#[derive(Clone, Debug)]
+pub(super) struct Verdict {
+    pub(super) service: Arc<Service>,
+    /// Distinct, in the order of the status; never empty.
+    pub(super) addresses: Box<[IpAddr]>,
+    /// Positions of the advertisements that apply, ascending.
+    pub(super) advertisements: Box<[u16]>,
+    /// Nobody may announce it, for this reason.
+    pub(super) blocked: Option<Refusal>,
+    /// Under policy Local the nodes with an endpoint that can serve, ascending.
+    pub(super) local: Option<Box<[u16]>>,
+}
+
+impl Verdict {
+    /// None when the Service is not ours or holds nothing.
+    pub(super) fn of(
+        service: &Arc<Service>,
+        slices: &[Arc<EndpointSlice>],
+        nodes: &Nodes,
+        pools: &PoolSet,
+        advertisements: &[Arc<Advertisement>],
+        options: &ElectOptions,
+    ) -> Option<Self> {
+        if !options.handles(service) {
+            return None;
+        }
+        let mut addresses: Vec<IpAddr> = Vec::new();
+        for address in service.addresses().take(ADDRESSES_MAX) {
+            if !addresses.contains(&address) {
+                addresses.push(address);
+            }
+        }
+        let applicable = applicable(service, &addresses, pools, advertisements);
+        let endpoints = Endpoints::of(service, slices);
+        let by_service = |at: &&u16| {
+            let advertisement = advertisements.get(usize::from(**at));
+            advertisement.is_some_and(|ad| !ad.service_selectors.is_empty())
+        };
+        let blocked = if !endpoints.any {
+            Some(Refusal::NoEndpoints)
+        } else if service.annotation("allow-shared-ip").is_some()
+            && applicable.iter().any(|at| by_service(&at))
+        {
+            // Presence of the annotation is enough, also when it is empty (2.8).
+            Some(Refusal::SharedIpWithServiceSelector)
+        } else {
+            None
+        };
+        let local = (service.external_policy == TrafficPolicy::Local).then(|| {
+            let mut local: Vec<u16> = endpoints
+                .nodes
+                .iter()
+                .filter_map(|n| nodes.index(n))
+                .collect();
+            local.sort_unstable();
+            local.dedup();
+            local.into_boxed_slice()
+        });
+        (!addresses.is_empty()).then(|| Self {
+            service: Arc::clone(service),
+            addresses: addresses.into_boxed_slice(),
+            advertisements: applicable.into_boxed_slice(),
+            blocked,
+            local,
+        })
+    }
+
+    /// Whether nothing that is decided from it differs.
+    pub(super) fn same_as(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.service, &other.service)
+            && self.blocked == other.blocked
+            && self.local == other.local
+            && self.advertisements == other.advertisements
+    }
+}
+
+/// The advertisements of the pool that select the Service; as in MetalLB all addresses
+/// must be of one pool.
+fn applicable(
+    service: &Service,
+    addresses: &[IpAddr],
+    pools: &PoolSet,
+    advertisements: &[Arc<Advertisement>],
+) -> Vec<u16> {
+    let mut names = addresses
+        .iter()
+        .map(|address| pools.name_for(service, *address));
+    let Some(Some(pool)) = names.next() else {
+        return Vec::new();
+    };
+    if names.any(|other| other != Some(pool)) {
+        return Vec::new();
+    }
+    let applies = |ad: &Advertisement| ad.covers(pool) && ad.selects_service(&service.labels);
+    let numbered = advertisements.iter().zip(0u16..);
+    numbered
+        .filter(|(ad, _)| applies(ad))
+        .map(|(_, at)| at)
+        .collect()
+}
+
+/// Who can serve: anybody at all, and on which nodes.
+struct Endpoints<'a> {
+    any: bool,
+    nodes: Vec<&'a str>,
+}
+
+impl<'a> Endpoints<'a> {
+    fn of(service: &'a Service, slices: &'a [Arc<EndpointSlice>]) -> Self {
+        let mut found = Self {
+            any: false,
+            nodes: Vec::new(),
+        };
+        if slices.is_empty()
+            && let Some(listed) = service.annotations.get(ENDPOINTS_ANNOTATION)
+        {
+            let nodes = listed.split(',').map(str::trim);
+            found.nodes.extend(nodes.filter(|node| !node.is_empty()));
+            found.any = !found.nodes.is_empty();
+            return found;
+        }
+        let all = slices.iter().flat_map(|slice| &slice.endpoints);
+        for endpoint in all.filter(|endpoint| Endpoint::can_serve(endpoint)) {
+            found.any = true;
+            // Under Local an endpoint without a node counts nowhere: kube-proxy drops.
+            found.nodes.extend(endpoint.node.as_deref());
+        }
+        found
+    }
+}

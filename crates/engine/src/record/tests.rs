@@ -1,0 +1,69 @@
+//! Records survive the wire, stay in their bound, and garbage is only garbage.
+
+use super::*;
+use proptest::prelude::*;
+
+fn record(names: &[&str]) -> MemberRecord {
+    MemberRecord {
+        interfaces: names
+            .iter()
+            .map(|name| ((*name).to_owned(), [2, 0, 0, 0, 0, 7]))
+            .collect(),
+        truncated: false,
+    }
+}
+
+#[test]
+fn comes_back_as_it_went() {
+    for names in [
+        &[][..],
+        &["eth0"],
+        &["bond0", "eth0.100", "fifteen-letters"],
+    ] {
+        let record = record(names);
+        assert_eq!(decode(&encode(&record)), Some(record));
+    }
+}
+
+#[test]
+fn is_cut_and_says_so_when_it_does_not_fit() {
+    let names: Vec<String> = (0..200).map(|i| format!("interface-{i:05}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let bytes = encode(&record(&names));
+    assert!(bytes.len() <= RECORD_BYTES_MAX);
+    let decoded = decode(&bytes).unwrap();
+    assert!(decoded.truncated);
+    assert_eq!(decoded.interfaces.len(), (RECORD_BYTES_MAX - 2) / 22);
+}
+
+#[test]
+fn another_version_and_bytes_left_over_are_refused() {
+    assert_eq!(decode(&[]), None);
+    assert_eq!(decode(&[1]), None);
+    assert_eq!(decode(&[2, 0]), None);
+    let mut bytes = encode(&record(&["eth0"]));
+    bytes.push(4);
+    assert_eq!(decode(&bytes), None);
+    assert_eq!(decode(&[1, 0, 0]), None);
+}
+
+proptest! {
+    #[test]
+    fn garbage_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..1_200)) {
+        if let Some(record) = decode(&bytes) {
+            prop_assert!(record.interfaces.len() <= RECORD_BYTES_MAX / 8);
+        }
+    }
+
+    #[test]
+    fn what_is_read_reads_the_same_again(
+        names in proptest::collection::btree_map("[a-z0-9.@-]{1,15}", any::<[u8; 6]>(), 0..80),
+        truncated: bool,
+    ) {
+        let record = MemberRecord { interfaces: names, truncated };
+        let bytes = encode(&record);
+        prop_assert!(bytes.len() <= RECORD_BYTES_MAX);
+        let once = decode(&bytes).unwrap();
+        prop_assert_eq!(decode(&encode(&once)), Some(once));
+    }
+}
