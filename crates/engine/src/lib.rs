@@ -7,6 +7,7 @@
 
 pub mod alloc;
 pub mod config;
+pub mod controller;
 pub mod elect;
 pub mod facts;
 pub mod interfaces;

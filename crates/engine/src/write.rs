@@ -1,5 +1,11 @@
-//! What is written to the cluster: the requests, their outcomes, and (in
-//! [`queue`](self)) the policy of writing. `cluster` only carries them out.
+//! What is written to the cluster: the requests, their outcomes, and the policy of
+//! writing as a machine ([`Queue`]). `cluster` only carries them out.
+
+mod queue;
+mod random;
+
+pub use queue::{Counters, Queue, QueueConfig, Settled, Ticket, WriteKey};
+pub(crate) use random::SplitMix;
 
 use crate::name::NamespacedName;
 use crate::world::PoolStatus;

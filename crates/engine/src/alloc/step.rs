@@ -76,7 +76,8 @@ impl Allocator {
     }
 
     /// Decides anew where the touched Services reach; returns whose decision differs now.
-    /// For other pools, or other labels of namespaces: [`Allocator::restart`].
+    /// For other pools: [`Allocator::restart`]; for other labels of namespaces:
+    /// [`Allocator::reconsider`].
     pub fn update(
         &mut self,
         world: &World,
@@ -97,6 +98,16 @@ impl Allocator {
         }
         changed.append(&mut self.step(world, slow, &Ledger::default()));
         changed
+    }
+
+    /// The same for Services that are what they were in a world that is not: the labels of
+    /// their namespace differ.
+    pub fn reconsider(
+        &mut self,
+        world: &World,
+        names: BTreeSet<NamespacedName>,
+    ) -> BTreeSet<NamespacedName> {
+        self.step(world, names, &Ledger::default())
     }
 
     /// The decision of a Service.

@@ -1,0 +1,1 @@
+//! The election against a store with faults.
