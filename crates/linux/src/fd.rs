@@ -3,11 +3,9 @@
 //! Owns the argument why the registration is sound. Deliberately knows no protocol.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
-use std::os::fd::AsFd;
 use tokio::io::Interest;
-use tokio::io::Ready as Readiness;
 use tokio::io::unix::AsyncFd;
 
 /// A descriptor which closes when it is dropped and never changes: what registration asks for.
@@ -20,7 +18,6 @@ pub(crate) struct Ready<T: Owning>(AsyncFd<T>);
 /// Private to the crate, and implemented here only, so that the promise can be checked in one place.
 pub(crate) trait Owning: AsRawFd + AsFd {}
 
-impl Owning for OwnedFd {}
 impl Owning for socket2::Socket {}
 impl Owning for netlink_sys::Socket {}
 
@@ -30,10 +27,9 @@ impl<T: Owning> Ready<T> {
     /// # Panics
     /// Outside a tokio runtime.
     pub(crate) fn new(inner: T) -> io::Result<Self> {
-        let interest = Interest::READABLE | Interest::WRITABLE | Interest::ERROR;
         // SAFETY: `Owning` types keep one descriptor open for their whole life and always return that one;
         // `AsyncFd` owns the value and nothing here hands out a mutable reference that could replace it.
-        let fd = unsafe { AsyncFd::register_with_interest(inner, interest) };
+        let fd = unsafe { AsyncFd::register_with_interest(inner, READ_OR_ERROR) };
         fd.map(Self).map_err(|e| e.into_parts().1)
     }
 
@@ -45,23 +41,36 @@ impl<T: Owning> Ready<T> {
         self.0.get_ref().as_fd()
     }
 
-    /// Waits until a read could give data or an error is pending. Cancel safe. An error readiness is
-    /// consumed by this call, so the caller must look for errors before it waits again.
+    /// Waits until a read could give data or an error is pending. Cancel safe.
     pub(crate) async fn readable(&self) -> io::Result<()> {
-        let mut guard = self.0.ready(Interest::READABLE | Interest::ERROR).await?;
-        if guard.ready().is_error() {
-            guard.clear_ready_matching(Readiness::ERROR);
-        }
-        guard.retain_ready();
+        self.0.ready(READ_OR_ERROR).await?.retain_ready();
         Ok(())
     }
 
     /// Runs a non-blocking read; a read that would block is `None` and arms the readiness again.
-    pub(crate) fn try_read<R>(&self, f: impl FnOnce(&T) -> io::Result<R>) -> io::Result<Option<R>> {
-        match self.0.try_io(Interest::READABLE, f) {
-            Ok(value) => Ok(Some(value)),
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(None),
-            Err(e) => Err(e),
+    pub(crate) fn try_read<R>(
+        &self,
+        mut f: impl FnMut(&T) -> io::Result<R>,
+    ) -> io::Result<Option<R>> {
+        // One after the other: tokio's `try_io` takes no combination, it would find neither ready.
+        for interest in [Interest::READABLE, Interest::ERROR] {
+            match self.0.try_io(interest, &mut f) {
+                Ok(value) => return Ok(Some(value)),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                Err(e) => return Err(e),
+            }
         }
+        Ok(None)
+    }
+
+    /// Says that the error queue was found empty, so that only a new error wakes [`readable`](Self::readable).
+    pub(crate) fn no_more_errors(&self) {
+        let empty = |_: &T| Err::<(), _>(io::ErrorKind::WouldBlock.into());
+        // The error is the message.
+        let _ = self.0.try_io(Interest::ERROR, empty);
     }
 }
+
+/// A pending error alone (an interface gone, an ICMP answer) is not "readable" to the poller, and yet only a
+/// read takes it away.
+const READ_OR_ERROR: Interest = Interest::READABLE.add(Interest::ERROR);

@@ -73,6 +73,19 @@ impl Memberships {
         &mut self,
         addresses: impl IntoIterator<Item = &'a Ipv6Addr>,
     ) -> Result<(), Error> {
+        self.set_some(addresses, usize::MAX).map(drop)
+    }
+
+    /// As [`set`](Self::set), with at most `max` joins and leaves in this call; whether all is done. The
+    /// kernel searches its list at each join: the 5,000th on one interface takes about 0.2 ms.
+    ///
+    /// # Errors
+    /// As [`set`](Self::set).
+    pub fn set_some<'a>(
+        &mut self,
+        addresses: impl IntoIterator<Item = &'a Ipv6Addr>,
+        max: usize,
+    ) -> Result<bool, Error> {
         let wanted: BTreeSet<Ipv6Addr> =
             addresses.into_iter().map(|a| solicited_node(*a)).collect();
         let gone: Vec<Ipv6Addr> = self
@@ -81,19 +94,22 @@ impl Memberships {
             .filter(|g| !wanted.contains(g))
             .copied()
             .collect();
-        for group in gone {
+        let new: Vec<Ipv6Addr> = wanted
+            .into_iter()
+            .filter(|g| !self.joined.contains_key(g))
+            .collect();
+        let all = gone.len() + new.len() <= max;
+        let leaves = gone.len().min(max);
+        for group in gone.into_iter().take(leaves) {
             self.leave(group);
         }
         let mut first_error = None;
-        for group in wanted {
-            if self.joined.contains_key(&group) {
-                continue;
-            }
+        for group in new.into_iter().take(max - leaves) {
             if let Err(e) = self.join(group) {
                 first_error.get_or_insert(e);
             }
         }
-        first_error.map_or(Ok(()), Err)
+        first_error.map_or(Ok(all), Err)
     }
 
     /// Joins everything again on fresh sockets: for an interface that returned, or whose IPv6 did, after
@@ -104,15 +120,15 @@ impl Memberships {
     pub fn rejoin(&mut self) -> Result<(), Error> {
         let groups: Vec<Ipv6Addr> = self.joined.keys().copied().collect();
         self.joined.clear();
-        // The old sockets go after the new ones have joined, so that the NIC's filter has no gap.
-        let old = std::mem::take(&mut self.sockets);
+        // Before the new joins, not after: a socket counts its group down when it closes, and if the kernel
+        // has forgotten the group meanwhile, that count would be the new socket's.
+        self.sockets.clear();
         let mut first_error = None;
         for group in groups {
             if let Err(e) = self.join(group) {
                 first_error.get_or_insert(e);
             }
         }
-        drop(old);
         first_error.map_or(Ok(()), Err)
     }
 

@@ -22,6 +22,11 @@ pub const ETHERTYPE_IPV6: u16 = 0x86dd;
 /// Instructions a filter may have; the kernel's own bound (`BPF_MAXINSNS`).
 pub const FILTER_INSNS_MAX: usize = 4096;
 
+/// The VLAN id of a frame whose tag the kernel threw away. A socket of one Ethernet type, as ours, gets a frame
+/// of a VLAN that has no interface on this host without its tag, marked as for another host; the id is gone.
+/// 4095 is reserved and never on the wire (IEEE 802.1Q §9.6). A priority tag (id 0) goes without a trace.
+pub const VLAN_UNKNOWN: u16 = 0x0fff;
+
 /// One instruction of a classic BPF program. The program sees the frame from its Ethernet header, without a
 /// VLAN tag (the kernel moves it to auxiliary data), and returns the bytes to keep; 0 drops the frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +56,7 @@ pub struct Meta {
     pub ifindex: u32,
     /// The frame was sent by this host.
     pub outgoing: bool,
-    /// VLAN id of a tag the kernel took off; `Some(0)` is a priority tag.
+    /// VLAN id of a tag the kernel took off; [`VLAN_UNKNOWN`] when it has thrown the id away, too.
     pub vlan: Option<u16>,
     /// The frame was longer than the buffer; the rest is lost.
     pub truncated: bool,
@@ -161,15 +166,29 @@ impl PacketSocket {
         let Some(from) = sys::link_address(&got.name) else {
             return Err(io::ErrorKind::InvalidData.into());
         };
+        let len = got.len.min(buf.len());
+        let told = got
+            .control(libc::SOL_PACKET, libc::PACKET_AUXDATA)
+            .and_then(vlan_id);
+        let foreign = from.sll_pkttype == libc::PACKET_OTHERHOST;
+        let frame = buf.get(..len).unwrap_or_default();
         let meta = Meta {
             ifindex: u32::try_from(from.sll_ifindex).unwrap_or(0),
             outgoing: from.sll_pkttype == libc::PACKET_OUTGOING,
-            vlan: got
-                .control(libc::SOL_PACKET, libc::PACKET_AUXDATA)
-                .and_then(vlan_id),
+            vlan: told.or_else(|| (foreign && self.is_for_us(frame)).then_some(VLAN_UNKNOWN)),
             truncated: got.len > buf.len(),
         };
-        Ok(Some((got.len.min(buf.len()), meta)))
+        Ok(Some((len, meta)))
+    }
+
+    /// Whether the Ethernet destination is a group or the interface's own address: such a frame is never for
+    /// another host, so the kernel's mark that it is means a VLAN.
+    fn is_for_us(&self, frame: &[u8]) -> bool {
+        let Some(destination) = frame.get(..6) else {
+            return false;
+        };
+        let group = destination.first().is_some_and(|o| o & 1 != 0);
+        group || sys::packet_mac(self.socket.as_fd()).is_some_and(|mac| mac == destination)
     }
 
     /// Sends one whole frame, Ethernet header included, without waiting.

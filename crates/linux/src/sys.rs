@@ -160,6 +160,20 @@ pub(crate) fn bind_packet(fd: BorrowedFd<'_>, ifindex: i32, ethertype: u16) -> i
     }
 }
 
+/// The hardware address, now, of the interface a packet socket is bound to.
+pub(crate) fn packet_mac(fd: BorrowedFd<'_>) -> Option<[u8; 6]> {
+    // SAFETY: plain data, for which all zeros is a valid value.
+    let mut address: libc::sockaddr_ll = unsafe { MaybeUninit::zeroed().assume_init() };
+    let mut len = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
+    // SAFETY: the kernel writes at most `len` bytes, the size of `address`.
+    let done =
+        unsafe { libc::getsockname(fd.as_raw_fd(), (&raw mut address).cast(), &raw mut len) };
+    if done != 0 || address.sll_halen != 6 {
+        return None;
+    }
+    address.sll_addr.first_chunk::<6>().copied()
+}
+
 /// The link-level address in a received name, if it is one.
 pub(crate) fn link_address(name: &libc::sockaddr_storage) -> Option<libc::sockaddr_ll> {
     if i32::from(name.ss_family) != libc::AF_PACKET {

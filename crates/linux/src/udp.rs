@@ -80,7 +80,8 @@ impl MemberSocket {
     }
 
     /// Waits until there is a datagram or an error to take. Cancel safe. After it returns, take errors with
-    /// [`unreachable`](Self::unreachable) until `None`: their sign is given only once.
+    /// [`unreachable`](Self::unreachable) until `None`, then datagrams with [`recv`](Self::recv): what is
+    /// left of either wakes again.
     ///
     /// # Errors
     /// Only when the runtime is shutting down.
@@ -160,7 +161,10 @@ impl MemberSocket {
             // The queue gives back the datagram as well, which nobody needs.
             let got = match sys::recvmsg(self.socket.as_fd(), &mut [], libc::MSG_ERRQUEUE) {
                 Ok(got) => got,
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    self.socket.no_more_errors();
+                    return Ok(None);
+                }
                 Err(e) => return Err(e),
             };
             let report = got
