@@ -2,11 +2,11 @@
 //!
 //! ```text
 //!   plain HTTP (--metrics-plain) ──┐
-//!   HTTPS 9120, guarded ───────────┼─► router ──► Metrics (snapshots), Question ──► a role's loop
+//!   HTTPS 9120, guarded ───────────┼─► router ──► Question (mpsc, 4, full = 503) ──► a role's loop
 //!   health 17472 (two paths only) ─┘
 //! ```
-//! Owns the routes. It holds no state of the roles: metrics are computed from published snapshots, and a debug
-//! page is written by the role's own loop, which never waits for whoever asked.
+//! Owns the routes. It holds no state of the roles: numbers and debug pages are told by the role's own loop
+//! when somebody asks, so that nothing is copied for nobody; the loop never waits for whoever asked.
 
 pub mod guard;
 pub mod tls;
@@ -28,7 +28,7 @@ use axum::{Router, extract::DefaultBodyLimit};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::metrics::{self, Metrics};
+use crate::metrics::{self, Family, Metrics};
 use crate::shutdown::Stop;
 use crate::telemetry::{Level, LogControl};
 
@@ -43,8 +43,14 @@ pub enum Page {
     Facts,
 }
 
-/// A page asked of a role's loop; whoever asked may be gone when it is written.
-pub type Question = (Page, oneshot::Sender<String>);
+/// Something asked of a role's loop, which never waits for whoever asked: that one may be gone by then.
+#[derive(Debug)]
+pub enum Question {
+    /// A page as text.
+    Page(Page, oneshot::Sender<String>),
+    /// The role's numbers as they are now.
+    Metrics(oneshot::Sender<Vec<Family>>),
+}
 
 /// Questions waiting for one loop; more are refused, debug pages are for people.
 pub const QUESTIONS_MAX: usize = 4;
@@ -127,8 +133,20 @@ where
 }
 
 async fn metrics(State(admin): State<Admin>) -> Response {
+    let mut families = Vec::new();
+    for role in &admin.roles {
+        match ask(role, Question::Metrics).await {
+            Ok(told) => families.extend(told),
+            Err(error) => return unavailable(role, &error),
+        }
+    }
     let kind = [(header::CONTENT_TYPE, metrics::CONTENT_TYPE)];
-    (kind, admin.metrics.text()).into_response()
+    (kind, admin.metrics.text(families)).into_response()
+}
+
+fn unavailable(role: &Role, error: &anyhow::Error) -> Response {
+    let text = format!("{}: {error:#}\n", role.name);
+    (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
 }
 
 async fn ready(State(admin): State<Admin>) -> Response {
@@ -161,23 +179,24 @@ async fn facts(State(admin): State<Admin>) -> Response {
 async fn page(admin: &Admin, page: Page) -> Response {
     let mut text = String::new();
     for role in &admin.roles {
-        match ask(role, page).await {
+        let question = |answer| Question::Page(page, answer);
+        match ask(role, question).await {
             Ok(answer) => {
                 let _infallible = writeln!(text, "# {}\n{answer}", role.name);
             }
-            Err(error) => {
-                let text = format!("{}: {error:#}\n", role.name);
-                return (StatusCode::SERVICE_UNAVAILABLE, text).into_response();
-            }
+            Err(error) => return unavailable(role, &error),
         }
     }
     text.into_response()
 }
 
-async fn ask(role: &Role, page: Page) -> anyhow::Result<String> {
+async fn ask<T>(
+    role: &Role,
+    question: impl FnOnce(oneshot::Sender<T>) -> Question,
+) -> anyhow::Result<T> {
     let (sender, receiver) = oneshot::channel();
     role.questions
-        .try_send((page, sender))
+        .try_send(question(sender))
         .map_err(|_full| anyhow!("too many questions at once, or it has ended"))?;
     tokio::time::timeout(ANSWER_MAX, receiver)
         .await

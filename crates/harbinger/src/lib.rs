@@ -6,7 +6,10 @@
 
 pub mod admin;
 pub mod cli;
+pub mod explain;
 pub mod metrics;
 pub mod output;
+pub mod plan;
 pub mod shutdown;
+pub mod speaker;
 pub mod telemetry;

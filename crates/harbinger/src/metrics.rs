@@ -1,4 +1,4 @@
-//! The text of `/metrics`: families computed from published snapshots when somebody asks, and two histograms.
+//! The text of `/metrics`: families that the roles tell when somebody asks, and two histograms.
 //!
 //! Owns the names and the text format. MetalLB's dashboards and alerts read MetalLB's names, so those come out
 //! letter for letter; the library's OpenMetrics rule that every counter ends in `_total` is undone for the
@@ -53,29 +53,24 @@ pub fn count(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-/// Fills families in when asked.
-pub type Report = Box<dyn Fn() -> Vec<Family> + Send + Sync>;
+/// What the roles told for one scrape. Two roles in one process tell a family in parts; it appears once.
+#[derive(Debug)]
+struct Told(BTreeMap<Name, Vec<(Labels, i64)>>);
 
-struct Reports(Vec<Report>);
-
-impl fmt::Debug for Reports {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} reports", self.0.len())
+impl Told {
+    fn new(families: Vec<Family>) -> Self {
+        let mut told: BTreeMap<Name, Vec<(Labels, i64)>> = BTreeMap::new();
+        for family in families {
+            told.entry(family.name).or_default().extend(family.samples);
+        }
+        Self(told)
     }
 }
 
-impl Collector for Reports {
+impl Collector for Told {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        // Two roles in one process tell the same family in parts; a family may appear once.
-        let mut families: BTreeMap<Name, Vec<(Labels, i64)>> = BTreeMap::new();
-        for family in self.0.iter().flat_map(|report| report()) {
-            families
-                .entry(family.name)
-                .or_default()
-                .extend(family.samples);
-        }
-        for (name, samples) in families {
-            encode_family(&mut encoder, name, &samples)?;
+        for (name, samples) in &self.0 {
+            encode_family(&mut encoder, *name, samples)?;
         }
         Ok(())
     }
@@ -142,8 +137,8 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Puts the reports of all roles and the histograms together.
-    pub fn new(reports: Vec<Report>, timings: &Timings) -> Self {
+    /// The histograms; everything else is told at each scrape.
+    pub fn new(timings: &Timings) -> Self {
         let mut registry = Registry::default();
         registry.register(
             names::STATUS_WRITTEN,
@@ -152,20 +147,22 @@ impl Metrics {
         );
         registry.register(
             names::ANNOUNCED,
-            "Seconds from the receipt of a Service's change to its first frame on the network",
+            "Seconds from the receipt of a Service's addresses to their first frame on the network",
             timings.announced.clone(),
         );
-        let mut all = reports;
-        all.push(Box::new(process));
-        registry.register_collector(Box::new(Reports(all)));
         Self { registry }
     }
 
-    /// The text as of now.
-    pub fn text(&self) -> String {
+    /// The text with what the roles tell now.
+    pub fn text(&self, mut families: Vec<Family>) -> String {
+        families.extend(process());
+        let mut told = Registry::default();
+        told.register_collector(Box::new(Told::new(families)));
         let mut open = String::new();
-        text::encode_registry(&mut open, &self.registry)
-            .expect("writing to a String cannot fail and every label is valid");
+        for registry in [&told, &self.registry] {
+            text::encode_registry(&mut open, registry)
+                .expect("writing to a String cannot fail and every label is valid");
+        }
         classic(&open)
     }
 }

@@ -7,28 +7,48 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 
-use super::{Admin, Page, QUESTIONS_MAX, Question, Role, bind, health_router, router, serve, tls};
-use crate::metrics::{Metrics, Timings};
+use super::{Admin, QUESTIONS_MAX, Question, Role, bind, health_router, router, serve, tls};
+use crate::metrics::{Family, Metrics, Name, Timings};
 use crate::shutdown::Stop;
 use crate::telemetry::LogControl;
 
 struct Bench {
     admin: Admin,
     ready: watch::Sender<bool>,
-    questions: mpsc::Receiver<Question>,
     _layer: tracing_subscriber::reload::Layer<
         tracing_subscriber::EnvFilter,
         tracing_subscriber::Registry,
     >,
 }
 
+/// A role's loop that answers until the test ends.
+async fn role(mut questions: mpsc::Receiver<Question>) {
+    while let Some(question) = questions.recv().await {
+        match question {
+            Question::Page(page, answer) => {
+                let _gone = answer.send(format!("the page {page:?}"));
+            }
+            Question::Metrics(answer) => {
+                let _gone = answer.send(vec![Family::one(Name::MembersAlive, 3)]);
+            }
+        }
+    }
+}
+
+/// Starts the role's loop too; call it inside a runtime.
 fn bench() -> Bench {
+    let (bench, questions) = deaf();
+    tokio::spawn(role(questions));
+    bench
+}
+
+fn deaf() -> (Bench, mpsc::Receiver<Question>) {
     let (ready, receiver) = watch::channel(false);
     let (sender, questions) = mpsc::channel(QUESTIONS_MAX);
     let (log, layer) = LogControl::detached();
-    Bench {
+    let bench = Bench {
         admin: Admin {
-            metrics: Arc::new(Metrics::new(Vec::new(), &Timings::default())),
+            metrics: Arc::new(Metrics::new(&Timings::default())),
             log,
             roles: vec![Role {
                 name: "speaker",
@@ -37,9 +57,9 @@ fn bench() -> Bench {
             }],
         },
         ready,
-        questions,
         _layer: layer,
-    }
+    };
+    (bench, questions)
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -87,6 +107,7 @@ fn the_operator_sees_metrics_health_and_readiness() {
         let (status, text) = request(address, "GET", "/metrics", "").await;
         assert_eq!(status, 200);
         assert!(text.contains("process_resident_memory_bytes"), "{text}");
+        assert!(text.contains("harbinger_members_alive 3"), "{text}");
         assert_eq!(request(address, "GET", "/healthz", "").await.0, 200);
         let (status, text) = request(address, "GET", "/readyz", "").await;
         assert_eq!(status, 503);
@@ -101,22 +122,21 @@ fn the_operator_sees_metrics_health_and_readiness() {
 #[test]
 fn a_debug_page_is_written_by_the_roles_loop() {
     block_on(async {
-        let mut bench = bench();
+        let (bench, questions) = deaf();
         let listener = bind(loopback(), "--metrics-plain").await.unwrap();
         let address = listener.local_addr().unwrap();
         let serving = tokio::spawn(serve(listener, router(bench.admin), Stop::default()));
-        let role = tokio::spawn(async move {
-            while let Some((page, answer)) = bench.questions.recv().await {
-                assert_eq!(page, Page::Plan);
-                answer.send("the plan".to_owned()).unwrap();
-            }
-        });
+        let role = tokio::spawn(role(questions));
         let (status, text) = request(address, "GET", "/debug/plan", "").await;
-        assert_eq!((status, text.contains("# speaker\nthe plan")), (200, true));
+        assert_eq!(
+            (status, text.contains("# speaker\nthe page Plan")),
+            (200, true)
+        );
         role.abort();
         // With nobody to answer it is an error, not a hang.
         let _ended = role.await;
         assert_eq!(request(address, "GET", "/debug/world", "").await.0, 503);
+        assert_eq!(request(address, "GET", "/metrics", "").await.0, 503);
         serving.abort();
     });
 }

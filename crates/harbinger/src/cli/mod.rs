@@ -4,9 +4,13 @@
 //! question could not be answered. What a verb does is in its file; what it decides is the engine's.
 
 pub mod args;
+pub mod check;
 pub mod completions;
 pub mod crds;
+pub mod explain;
+mod live;
 pub mod metallb;
+pub mod plan;
 pub mod version;
 
 #[cfg(test)]
@@ -31,6 +35,12 @@ pub struct Cli {
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
+    /// Say what would be assigned and announced, from manifests alone.
+    Plan(plan::Args),
+    /// Walk the path of a Service and name the first broken hop.
+    Explain(explain::Args),
+    /// Say whether this host is fit, and what to do where it is not.
+    Check(check::Args),
     /// Print the CustomResourceDefinitions, or install them over whatever is there.
     Crds(crds::Args),
     /// Print a completion script for a shell.
@@ -71,6 +81,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 /// The question could not be answered; the text is the one message with its mend.
 pub fn run(cli: Cli) -> anyhow::Result<Verdict> {
     match cli.verb {
+        Verb::Plan(args) => plan::run(&args),
+        Verb::Explain(args) => explain::run(&args),
+        Verb::Check(args) => check::run(&args),
         Verb::Crds(args) => crds::run(&args),
         Verb::Completions(args) => completions::run(&args),
         Verb::Version(args) => version::run(&args),

@@ -5,7 +5,7 @@ use super::{Family, Metrics, Name, Timings, classic};
 fn text(families: Vec<Family>) -> String {
     let timings = Timings::default();
     timings.status_written.observe(0.003);
-    Metrics::new(vec![Box::new(move || families.clone())], &timings).text()
+    Metrics::new(&timings).text(families)
 }
 
 #[test]
@@ -50,15 +50,11 @@ fn metallbs_names_come_out_exactly() {
 #[test]
 fn a_family_told_by_two_roles_appears_once() {
     let labels = |severity: &str| vec![("severity", severity.to_owned())];
-    let timings = Timings::default();
-    let metrics = Metrics::new(
-        vec![
-            Box::new(move || vec![Family::new(Name::Problems, vec![(labels("error"), 1)])]),
-            Box::new(move || vec![Family::new(Name::Problems, vec![(labels("note"), 2)])]),
-        ],
-        &timings,
-    );
-    let text = metrics.text();
+    let text = text(vec![
+        Family::new(Name::Problems, vec![(labels("error"), 1)]),
+        Family::one(Name::Leader, 1),
+        Family::new(Name::Problems, vec![(labels("note"), 2)]),
+    ]);
     assert_eq!(text.matches("# TYPE harbinger_problems gauge").count(), 1);
     assert_eq!(text.matches("harbinger_problems{").count(), 2);
 }

@@ -1,0 +1,231 @@
+//! What would be assigned and announced, from objects alone: the production decisions, run to where nothing
+//! changes any more.
+//!
+//! Owns the order in which the decisions are asked and the shape of the answer (design/cli.md); it decides
+//! nothing itself, reads no file and touches no cluster.
+
+pub mod report;
+mod text;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use engine::alloc::{self, Allocation, Change as Fate, Decision, Ledger};
+use engine::config;
+use engine::elect::{self, ElectOptions, Placement};
+use engine::facts::MembersView;
+use engine::name::NamespacedName;
+use engine::plan::L2Entry;
+use engine::problem::{Problem, Severity};
+use engine::record;
+use engine::world::{Change, Delta, Ingress, Service, Stored, World};
+
+pub use report::Report;
+
+/// The annotation that is written with an address.
+pub const POOL_ANNOTATION: &str = "metallb.io/ip-allocated-from-pool";
+
+/// LIMIT: rounds of allocation until nothing changes. One is enough by the two phases of the order; a second
+/// proves it. More would be an oscillation, which is told rather than followed.
+const ROUNDS_MAX: usize = 4;
+
+/// What a plan is made with.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The namespace whose metallb.io objects count.
+    pub namespace: String,
+    /// `--lb-class`.
+    pub lb_class: Option<String>,
+    /// `--ignore-exclude-lb`.
+    pub ignore_exclude: bool,
+    /// Which of several candidates answers.
+    pub placement: Placement,
+    /// Nodes that are alive; none: all of them.
+    pub members: Option<BTreeSet<String>>,
+    /// Services without clusterIPs get their families from their spec: manifests, not a server.
+    pub derive_families: bool,
+}
+
+/// The answer in the engine's types.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The world with every status as it would be written.
+    pub world: World,
+    /// The last allocation.
+    pub allocation: Allocation,
+    /// One for each Service, with what it held before the first round.
+    pub decisions: BTreeMap<NamespacedName, Arc<Decision>>,
+    /// Who answers for what.
+    pub l2: Vec<L2Entry>,
+    /// Everything that is wrong, sorted, each once.
+    pub problems: Vec<Problem>,
+}
+
+impl Plan {
+    /// Some object, or a part of one, is not used.
+    pub fn invalid(&self) -> bool {
+        self.problems
+            .iter()
+            .any(|problem| problem.severity == Severity::Error)
+    }
+
+    /// What a pipeline wants to stop on.
+    pub fn bad_news(&self) -> bool {
+        let unserved =
+            |decision: &Arc<Decision>| matches!(decision.change, Fate::Pending | Fate::Cleared);
+        self.invalid() || self.decisions.values().any(unserved)
+    }
+}
+
+/// Makes the plan.
+pub fn plan(mut world: World, options: &Options) -> Plan {
+    let (pools, mut problems) = config::pools(&world, &options.namespace);
+    let pools = Arc::new(pools);
+    let (advertisements, more) = config::l2_advertisements(&world, &pools, &options.namespace);
+    problems.extend(more);
+    problems.extend(world.problems().cloned());
+    let allocate = alloc::Options {
+        lb_class: options.lb_class.clone(),
+        derive_families: options.derive_families,
+        ..alloc::Options::default()
+    };
+    let mut allocation = alloc::allocate(&world, &pools, &Ledger::default(), &allocate);
+    // What is wrong now is told, also what the plan itself would mend (two holders of one address).
+    problems.extend(allocation.problems.iter().cloned());
+    let first = allocation.decisions.clone();
+    for _ in 0..ROUNDS_MAX {
+        if !write_all(&mut world, &allocation.decisions) {
+            break;
+        }
+        allocation = alloc::allocate(&world, &pools, &Ledger::default(), &allocate);
+    }
+    let elect = ElectOptions {
+        placement: options.placement,
+        ignore_exclude: options.ignore_exclude,
+        interfaces_known: false,
+        lb_class: options.lb_class.clone(),
+    };
+    let members = members(options.members.as_ref());
+    let (mut l2, more) = elect::entries(&world, &pools, &advertisements, &members, &elect);
+    problems.extend(more);
+    if world.nodes.is_empty() {
+        // Of no node nothing can be said (design/cli.md).
+        l2.clear();
+    }
+    sort(&mut problems);
+    Plan {
+        decisions: merge(first, &allocation.decisions),
+        world,
+        allocation,
+        l2,
+        problems,
+    }
+}
+
+/// Puts every decision into its Service's status, as the server would show it; whether any differed.
+fn write_all(world: &mut World, decisions: &BTreeMap<NamespacedName, Arc<Decision>>) -> bool {
+    let mut changed = Vec::new();
+    for (name, decision) in decisions.iter().filter(|(_, decision)| decision.write) {
+        let Some(stored) = world.services.get(name) else {
+            continue;
+        };
+        changed.push(Stored {
+            object: Arc::new(written(&stored.object, decision)),
+            origin: stored.origin.clone(),
+        });
+    }
+    let any = !changed.is_empty();
+    for stored in changed {
+        world.apply(Change::Service(Delta::Upsert(stored)));
+    }
+    any
+}
+
+fn written(service: &Service, decision: &Decision) -> Service {
+    let mut service = service.clone();
+    service.ingress = decision
+        .addresses
+        .iter()
+        .map(|address| Ingress {
+            ip: Some(*address),
+            hostname: None,
+            ip_mode: Some("VIP".to_owned()),
+        })
+        .collect();
+    match &decision.pool {
+        Some(pool) => service
+            .annotations
+            .insert(POOL_ANNOTATION.to_owned(), pool.clone()),
+        None => service.annotations.remove(POOL_ANNOTATION),
+    };
+    service
+}
+
+/// The fate of each Service over all rounds: the first round's word, unless a later one gave something else.
+fn merge(
+    first: BTreeMap<NamespacedName, Arc<Decision>>,
+    last: &BTreeMap<NamespacedName, Arc<Decision>>,
+) -> BTreeMap<NamespacedName, Arc<Decision>> {
+    first
+        .into_iter()
+        .map(|(name, before)| match last.get(&name) {
+            Some(after) if after.addresses != before.addresses => {
+                let change = fate(&before.previous, after);
+                let merged = Decision {
+                    previous: before.previous.clone(),
+                    change,
+                    ..Decision::clone(after)
+                };
+                (name, Arc::new(merged))
+            }
+            _ => (name, before),
+        })
+        .collect()
+}
+
+fn fate(previous: &[std::net::IpAddr], after: &Decision) -> Fate {
+    let kept = previous
+        .iter()
+        .all(|address| after.addresses.contains(address));
+    match (previous.is_empty(), after.addresses.is_empty()) {
+        (true, true) => after.change,
+        (false, true) => Fate::Cleared,
+        (true, false) => Fate::Assigned,
+        (false, false) if !kept => Fate::Reassigned,
+        (false, false) if previous.len() == after.addresses.len() => Fate::Kept,
+        (false, false) => Fate::Added,
+    }
+}
+
+fn members(alive: Option<&BTreeSet<String>>) -> MembersView {
+    match alive {
+        None => MembersView {
+            off: true,
+            settled: true,
+            ..MembersView::default()
+        },
+        Some(names) => MembersView {
+            off: false,
+            alive: names
+                .iter()
+                .map(|name| (name.clone(), record::unknown()))
+                .collect(),
+            settled: true,
+        },
+    }
+}
+
+fn sort(problems: &mut Vec<Problem>) {
+    problems.sort_by(|a, b| {
+        (
+            &a.kind, &a.object, a.reason, &a.message, &a.source, a.severity,
+        )
+            .cmp(&(
+                &b.kind, &b.object, b.reason, &b.message, &b.source, b.severity,
+            ))
+    });
+    problems.dedup();
+}

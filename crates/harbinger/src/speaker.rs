@@ -1,0 +1,3 @@
+//! The speaker role: what this node announces, decided by the engine, carried to real sockets here.
+
+pub mod interfaces;
