@@ -1,14 +1,14 @@
 //! The responder for the addresses of one interface: the machine and its contract.
 //!
 //! Owns the address set, the reply queue, the budgets, the schedule, the group memberships and the counters. Does not
-//! own a socket, choose addresses, or judge claims. Reading of frames is in [`receive`].
+//! own a socket, choose addresses, or judge claims. Reading of frames is in the module `receive`.
 //!
 //! ```text
 //!   set_interface ─┐                         ┌─► poll_transmit   replies first, then gratuitous frames within budget
 //!   set_addresses ─┤                         ├─► poll_action     filters to attach, groups to join and leave
 //!   handle_frame  ─┼──────► Responder ───────┼─► poll_event      foreign claims
 //!   handle_timeout ┤                         └─► poll_timeout    one deadline
-//!   transmit_failed, join_failed
+//!   transmit_failed, join_failed, reopen
 //! ```
 //!
 //! The caller drains the polls after each call that takes `now`, and only then asks for the deadline.
@@ -217,6 +217,13 @@ impl Responder {
         } else if interface.can_send() && interface.index != old.index {
             self.schedule.restart_all(self.now);
         }
+    }
+
+    /// The sockets of the interface were closed and opened again, by whatever trouble: filters and groups are handed
+    /// out again (L2-68). What was due has waited; nothing is announced again for it.
+    pub fn reopen(&mut self, now: Instant) {
+        self.turn(now);
+        self.open(true, self.now);
     }
 
     /// Takes the hardware addresses of this node's other interfaces: two interfaces on one segment hear each other,

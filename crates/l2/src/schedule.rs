@@ -126,6 +126,9 @@ impl Schedule {
     }
 
     /// Forgets an address with everything that was due for it (L2-35).
+    ///
+    /// `LIMIT:` nothing is remembered of it, so an address that leaves and returns within a second is announced
+    /// without [`IPV6_SPACING`]; the interface's budget still holds.
     pub(crate) fn remove(&mut self, address: IpAddr) {
         self.place(address, Place::Idle);
         self.entries.remove(&address);

@@ -7,6 +7,9 @@ use proptest::prelude::*;
 use super::*;
 use crate::testing::{ArpFrame, CLIENT_IP, CLIENT_IP6, ELSEWHERE, NdFrame, STRANGER, VIP, VIP6};
 
+/// A name, what is changed in an otherwise valid frame, and whether it passes.
+type Case<F> = (&'static str, fn(&mut F), bool);
+
 const HOST: u32 = 0;
 const BROADCAST: u32 = 1;
 
@@ -63,119 +66,45 @@ fn nd() -> Filter {
 // L2-12
 #[test]
 fn arp_filter_passes_questions_and_claims_and_nothing_else() {
-    let ask = ArpFrame::default;
-    let cases = [
-        ("request", ask(), true),
-        (
-            "for the other address",
-            ArpFrame {
-                target: ELSEWHERE,
-                ..ask()
-            },
-            true,
-        ),
-        (
-            "probe",
-            ArpFrame {
-                sender: Ipv4Addr::UNSPECIFIED,
-                ..ask()
-            },
-            true,
-        ),
+    let cases: [Case<ArpFrame>; 14] = [
+        ("request", |_| (), true),
+        ("for the other address", |f| f.target = ELSEWHERE, true),
+        ("probe", |f| f.sender = Ipv4Addr::UNSPECIFIED, true),
         (
             "claim by reply",
-            ArpFrame {
-                operation: 2,
-                sender: VIP,
-                target: STRANGER,
-                ..ask()
-            },
+            |f| (f.operation, f.sender, f.target) = (2, VIP, STRANGER),
             true,
         ),
         (
             "claim by request",
-            ArpFrame {
-                sender: VIP,
-                target: STRANGER,
-                ..ask()
-            },
+            |f| (f.sender, f.target) = (VIP, STRANGER),
             true,
         ),
-        (
-            "foreign request",
-            ArpFrame {
-                target: STRANGER,
-                ..ask()
-            },
-            false,
-        ),
+        ("foreign request", |f| f.target = STRANGER, false),
         (
             "foreign reply",
-            ArpFrame {
-                operation: 2,
-                target: CLIENT_IP,
-                ..ask()
-            },
+            |f| (f.operation, f.target) = (2, CLIENT_IP),
             false,
         ),
         (
             "neighbour below",
-            ArpFrame {
-                target: Ipv4Addr::new(192, 0, 2, 9),
-                ..ask()
-            },
+            |f| f.target = Ipv4Addr::new(192, 0, 2, 9),
             false,
         ),
         (
             "neighbour above",
-            ArpFrame {
-                target: Ipv4Addr::new(192, 0, 2, 11),
-                ..ask()
-            },
+            |f| f.target = Ipv4Addr::new(192, 0, 2, 11),
             false,
         ),
-        (
-            "hardware",
-            ArpFrame {
-                hardware: 6,
-                ..ask()
-            },
-            false,
-        ),
-        (
-            "protocol",
-            ArpFrame {
-                protocol: 0x86dd,
-                ..ask()
-            },
-            false,
-        ),
-        (
-            "lengths",
-            ArpFrame {
-                lengths: [6, 16],
-                ..ask()
-            },
-            false,
-        ),
-        (
-            "operation 0",
-            ArpFrame {
-                operation: 0,
-                ..ask()
-            },
-            false,
-        ),
-        (
-            "operation 3",
-            ArpFrame {
-                operation: 3,
-                ..ask()
-            },
-            false,
-        ),
+        ("hardware", |f| f.hardware = 6, false),
+        ("protocol", |f| f.protocol = 0x86dd, false),
+        ("lengths", |f| f.lengths = [6, 16], false),
+        ("operation 0", |f| f.operation = 0, false),
+        ("operation 3", |f| f.operation = 3, false),
     ];
-    for (name, frame, pass) in cases {
+    for (name, change, pass) in cases {
+        let mut frame = ArpFrame::default();
+        change(&mut frame);
         assert_eq!(passes(&arp(), &frame.bytes(), BROADCAST), pass, "{name}");
         assert!(
             !passes(&arp(), &frame.bytes(), PACKET_OUTGOING),
@@ -184,11 +113,13 @@ fn arp_filter_passes_questions_and_claims_and_nothing_else() {
     }
     let short = ArpFrame {
         padding: Vec::new(),
-        ..ask()
-    }
-    .bytes();
-    for length in 0..short.len() {
-        assert!(!passes(&Filter::arp([VIP, CLIENT_IP]), &short[..length], HOST) || length >= 42);
+        ..ArpFrame::default()
+    };
+    for length in 0..short.bytes().len() {
+        assert!(
+            !passes(&Filter::arp([VIP]), &short.bytes()[..length], HOST),
+            "{length}"
+        );
     }
     assert!(!passes(&arp(), &NdFrame::default().bytes(), HOST));
 }
@@ -196,85 +127,33 @@ fn arp_filter_passes_questions_and_claims_and_nothing_else() {
 // L2-61
 #[test]
 fn nd_filter_passes_solicitations_and_advertisements_of_its_targets_only() {
-    let ask = NdFrame::default;
-    let cases = [
-        ("solicitation", ask(), true),
-        (
-            "probe of reachability",
-            NdFrame {
-                destination: VIP6,
-                options: Vec::new(),
-                ..ask()
-            },
-            true,
-        ),
-        ("duplicate detection", NdFrame::dad(), true),
-        ("advertisement", NdFrame::advertisement(), true),
-        (
-            "other target",
-            NdFrame {
-                target: CLIENT_IP6,
-                ..ask()
-            },
-            false,
-        ),
+    let cases: [Case<NdFrame>; 14] = [
+        ("solicitation", |_| (), true),
+        ("probe of reachability", |f| f.options.clear(), true),
+        ("duplicate detection", |f| *f = NdFrame::dad(), true),
+        ("advertisement", |f| *f = NdFrame::advertisement(), true),
+        ("other target", |f| f.target = CLIENT_IP6, false),
         (
             "target's neighbour",
-            NdFrame {
-                target: Ipv6Addr::from(u128::from(VIP6) + 1),
-                ..ask()
-            },
+            |f| f.target = Ipv6Addr::from(u128::from(VIP6) + 1),
             false,
         ),
         (
             "other network",
-            NdFrame {
-                target: Ipv6Addr::from(u128::from(VIP6) ^ 1 << 100),
-                ..ask()
-            },
+            |f| f.target = Ipv6Addr::from(u128::from(VIP6) ^ (1 << 100)),
             false,
         ),
-        ("echo request", NdFrame { kind: 128, ..ask() }, false),
-        (
-            "router advertisement",
-            NdFrame { kind: 134, ..ask() },
-            false,
-        ),
-        ("redirect", NdFrame { kind: 137, ..ask() }, false),
-        (
-            "hop limit",
-            NdFrame {
-                hop_limit: 254,
-                ..ask()
-            },
-            false,
-        ),
-        (
-            "hop-by-hop header",
-            NdFrame {
-                next_header: 0,
-                ..ask()
-            },
-            false,
-        ),
-        (
-            "fragment",
-            NdFrame {
-                next_header: 44,
-                ..ask()
-            },
-            false,
-        ),
-        (
-            "version",
-            NdFrame {
-                version: 4,
-                ..ask()
-            },
-            false,
-        ),
+        ("echo request", |f| f.kind = 128, false),
+        ("router advertisement", |f| f.kind = 134, false),
+        ("redirect", |f| f.kind = 137, false),
+        ("hop limit", |f| f.hop_limit = 254, false),
+        ("hop-by-hop header", |f| f.next_header = 0, false),
+        ("fragment", |f| f.next_header = 44, false),
+        ("version", |f| f.version = 4, false),
     ];
-    for (name, frame, pass) in cases {
+    for (name, change, pass) in cases {
+        let mut frame = NdFrame::default();
+        change(&mut frame);
         assert_eq!(passes(&nd(), &frame.bytes(), BROADCAST), pass, "{name}");
         assert!(
             !passes(&nd(), &frame.bytes(), PACKET_OUTGOING),
@@ -282,7 +161,7 @@ fn nd_filter_passes_solicitations_and_advertisements_of_its_targets_only() {
         );
     }
     assert!(!passes(&nd(), &ArpFrame::default().bytes(), HOST));
-    let whole = ask().bytes();
+    let whole = NdFrame::default().bytes();
     for length in 0..78 {
         assert!(!passes(&nd(), &whole[..length], HOST), "{length}");
     }

@@ -225,6 +225,26 @@ fn groups_and_filters_are_handed_out_again_for_a_returned_or_new_interface() {
     assert_eq!(run(&mut responder, now, now + ms(10_000)).len(), BURST);
 }
 
+// L2-68
+#[test]
+fn sockets_opened_again_get_their_filters_and_groups_and_no_burst() {
+    let (mut responder, now) = settled();
+    responder.reopen(now);
+    let again = actions(&mut responder);
+    assert!(
+        matches!(
+            &again[..],
+            [
+                Action::SetArpFilter(_),
+                Action::SetNdFilter(_),
+                Action::JoinGroup(_)
+            ]
+        ),
+        "{again:?}"
+    );
+    assert_eq!(run(&mut responder, now, now + ms(10_000)), []);
+}
+
 // L2-63, L2-68, L2-69
 #[test]
 fn ipv6_that_comes_later_joins_and_announces_and_leaves_when_it_goes() {

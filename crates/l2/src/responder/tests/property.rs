@@ -47,14 +47,13 @@ fn addresses() -> impl Strategy<Value = BTreeSet<IpAddr>> {
     prop::collection::btree_set(address(), 0..12)
 }
 
-/// Frames from nonsense to nearly right: random octets, and valid frames with some octets overwritten or cut.
-fn frame() -> impl Strategy<Value = Vec<u8>> {
-    let arp = (mac(), mac(), address(), address(), 0u16..4).prop_map(
-        |(source, sender_mac, sender, target, operation)| {
-            let v4 = |address| match address {
-                IpAddr::V4(address) => address,
-                IpAddr::V6(_) => VIP,
-            };
+fn arp_frame() -> impl Strategy<Value = Vec<u8>> {
+    let v4 = |address| match address {
+        IpAddr::V4(address) => address,
+        IpAddr::V6(_) => VIP,
+    };
+    (mac(), mac(), address(), address(), 0u16..4).prop_map(
+        move |(source, sender_mac, sender, target, operation)| {
             let frame = ArpFrame {
                 source,
                 sender_mac,
@@ -65,46 +64,44 @@ fn frame() -> impl Strategy<Value = Vec<u8>> {
             };
             frame.bytes()
         },
-    );
-    let nd = (
-        mac(),
-        address(),
-        any::<bool>(),
-        any::<bool>(),
-        prop::collection::vec(any::<u8>(), 0..64),
     )
-        .prop_map(|(source_mac, target, advertise, dad, options)| {
+}
+
+fn nd_frame() -> impl Strategy<Value = Vec<u8>> {
+    let options = prop::collection::vec(any::<u8>(), 0..64);
+    (mac(), address(), any::<bool>(), any::<bool>(), options).prop_map(
+        |(source_mac, target, advertise, dad, options)| {
             let target = match target {
                 IpAddr::V4(_) => VIP6,
                 IpAddr::V6(address) => address,
             };
-            let group = nd::solicited_node(target);
-            let frame = if advertise {
+            let mut frame = if advertise {
                 NdFrame::advertisement()
             } else {
                 NdFrame::default()
             };
-            let source = if dad {
-                Ipv6Addr::UNSPECIFIED
-            } else {
-                frame.source
-            };
-            let destination_mac = nd::solicited_node_mac(target);
+            if dad {
+                frame.source = Ipv6Addr::UNSPECIFIED;
+            }
+            frame.destination_mac = nd::solicited_node_mac(target);
+            frame.destination = nd::solicited_node(target);
             NdFrame {
                 source_mac,
                 target,
-                source,
-                destination: group,
-                destination_mac,
                 options,
                 ..frame
             }
             .bytes()
-        });
-    let (arp, nd) = (arp.boxed(), nd.boxed());
+        },
+    )
+}
+
+/// Frames from nonsense to nearly right: random octets, and valid frames with some octets overwritten or cut.
+fn frame() -> impl Strategy<Value = Vec<u8>> {
+    let changes = prop::collection::vec((any::<usize>(), any::<u8>()), 0..4);
     let damaged = (
-        prop_oneof![arp.clone(), nd.clone()],
-        prop::collection::vec((any::<usize>(), any::<u8>()), 0..4),
+        prop_oneof![arp_frame(), nd_frame()],
+        changes,
         any::<usize>(),
     )
         .prop_map(|(mut bytes, changes, cut)| {
@@ -117,7 +114,8 @@ fn frame() -> impl Strategy<Value = Vec<u8>> {
             }
             bytes
         });
-    prop_oneof![2 => arp, 2 => nd, 3 => damaged, 1 => prop::collection::vec(any::<u8>(), 0..200)]
+    let random = prop::collection::vec(any::<u8>(), 0..200);
+    prop_oneof![2 => arp_frame(), 2 => nd_frame(), 3 => damaged, 1 => random]
 }
 
 fn op() -> impl Strategy<Value = Op> {
