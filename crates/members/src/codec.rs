@@ -118,12 +118,7 @@ fn read_header(reader: &mut Reader<'_>) -> Option<Header<Identity>> {
     let src_incarnation = reader.u16()?;
     let (boot, rank) = (reader.boot()?, reader.u64()?);
     let nowhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
-    let dst = Identity {
-        name: Arc::from(""),
-        address: nowhere,
-        boot,
-        rank,
-    };
+    let dst = Identity::new(Arc::from(""), nowhere, boot, rank);
     let message = read_message(reader)?;
     Some(Header {
         src,

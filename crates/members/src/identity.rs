@@ -69,9 +69,27 @@ pub(crate) struct Identity {
     pub(crate) boot: BootId,
     /// Grows when a node comes back: after having been declared down, or over a former self that ranks higher.
     pub(crate) rank: u64,
+    /// What foca compares instead of the name, many times for each update: the front of its SHA-256.
+    digest: NameDigest,
 }
 
 impl Identity {
+    pub(crate) fn new(name: Arc<str>, address: SocketAddr, boot: BootId, rank: u64) -> Self {
+        let digest = digest_of(&name);
+        Self {
+            name,
+            address,
+            boot,
+            rank,
+            digest,
+        }
+    }
+
+    /// Whether both have one name.
+    pub(crate) fn is_namesake(&self, other: &Self) -> bool {
+        self.digest == other.digest
+    }
+
     /// Whether `self` replaces `other` under the same name: the higher rank, then the greater boot id.
     pub(crate) fn outranks(&self, other: &Self) -> bool {
         (self.rank, self.boot) > (other.rank, other.boot)
@@ -105,20 +123,32 @@ impl fmt::Debug for Identity {
 }
 
 impl foca::Identity for Identity {
-    type Addr = Arc<str>;
+    type Addr = NameDigest;
 
     /// Never by itself: the machine decides, because a living rival with our name must not be answered with a higher rank.
     fn renew(&self) -> Option<Self> {
         None
     }
 
-    fn addr(&self) -> Arc<str> {
-        Arc::clone(&self.name)
+    fn addr(&self) -> NameDigest {
+        self.digest
     }
 
     fn win_addr_conflict(&self, adversary: &Self) -> bool {
         self.outranks(adversary)
     }
+}
+
+/// A name as foca compares it.
+pub(crate) type NameDigest = u128;
+
+fn digest_of(name: &str) -> NameDigest {
+    let digest = ring::digest::digest(&ring::digest::SHA256, name.as_bytes());
+    digest
+        .as_ref()
+        .iter()
+        .take(16)
+        .fold(0, |front, byte| front << 8 | u128::from(*byte))
 }
 
 /// Bytes of a boot id that are time.

@@ -322,7 +322,7 @@ impl Membership {
     }
 
     fn member_up(&mut self, id: &Identity, now: Instant) {
-        if id.name == self.me().name {
+        if id.is_namesake(self.me()) {
             return;
         }
         let first = self.members.is_empty();
@@ -355,7 +355,7 @@ impl Membership {
         self.call_later(member.address, now);
         let name = id.name.to_string();
         self.records.forget(&name);
-        let said_goodbye = self.known(&id.name).is_some_and(|known| known.goodbye);
+        let said_goodbye = self.known(id).is_some_and(|known| known.goodbye);
         self.tell(if said_goodbye {
             Event::Left(name)
         } else {
@@ -426,12 +426,12 @@ impl Membership {
         self.farewell = (rounds > 1).then(|| (now + FAREWELL_INTERVAL, rounds - 1));
     }
 
-    /// What foca knows under a name, alive or down.
-    fn known(&self, name: &str) -> Option<Known> {
+    /// What foca knows under the name of this identity, alive or down.
+    fn known(&self, named: &Identity) -> Option<Known> {
         let member = self
             .foca
             .iter_membership_state()
-            .find(|member| &*member.id().name == name)?;
+            .find(|member| member.id().is_namesake(named))?;
         let alive = member.state() != foca::State::Down;
         Some(Known {
             identity: member.id().clone(),
@@ -473,12 +473,12 @@ struct Known {
 
 /// A fresh instance of foca for this node.
 fn swim(config: &Config, rank: u64, random: &mut SplitMix) -> Swim {
-    let identity = Identity {
-        name: Arc::from(config.name.as_str()),
-        address: config.address,
-        boot: config.boot,
+    let identity = Identity::new(
+        Arc::from(config.name.as_str()),
+        config.address,
+        config.boot,
         rank,
-    };
+    );
     Foca::new(
         identity,
         foca_config(config),

@@ -233,12 +233,7 @@ impl<'a> Reader<'a> {
         let (name, rest) = self.left.split_at(length);
         self.left = rest;
         let name = Arc::from(std::str::from_utf8(name).ok()?);
-        Some(Identity {
-            name,
-            address,
-            boot,
-            rank,
-        })
+        Some(Identity::new(name, address, boot, rank))
     }
 }
 

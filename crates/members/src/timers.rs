@@ -21,7 +21,7 @@ impl Timers {
     pub(crate) fn push(&mut self, at: Instant, timer: Timer<Identity>) -> bool {
         // foca asks to forget each identity that went down. Only the latest of a name is still in its table.
         if let Timer::RemoveDown(down) = &timer {
-            self.queue.retain(|_, waiting| !matches!(waiting, Timer::RemoveDown(other) if other.name == down.name));
+            self.queue.retain(|_, waiting| !matches!(waiting, Timer::RemoveDown(other) if other.is_namesake(down)));
         }
         if self.queue.len() >= MAX_TIMERS {
             return false;

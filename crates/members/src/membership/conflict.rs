@@ -21,14 +21,14 @@ impl Membership {
         caller: &Identity,
         now: Instant,
     ) -> bool {
-        let known = if caller.name == self.me().name {
+        let known = if caller.is_namesake(self.me()) {
             Some(Known {
                 identity: self.me().clone(),
                 alive: true,
                 goodbye: false,
             })
         } else {
-            self.known(&caller.name)
+            self.known(caller)
         };
         let Some(known) = known.filter(|known| known.identity.boot != caller.boot) else {
             return true;
@@ -53,7 +53,7 @@ impl Membership {
         now: Instant,
     ) -> bool {
         let Some(known) = self
-            .known(&speaker.name)
+            .known(speaker)
             .filter(|known| known.identity.outranks(speaker))
         else {
             return true;
@@ -94,7 +94,7 @@ impl Membership {
         alive: bool,
         now: Instant,
     ) {
-        if holder.name != self.me().name || holder.boot == self.me().boot {
+        if !holder.is_namesake(self.me()) || holder.boot == self.me().boot {
             return self.counters.count_drop(DropReason::NotForUs);
         }
         let elsewhere = alive && holder.address != self.config.address;

