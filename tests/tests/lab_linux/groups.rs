@@ -69,7 +69,7 @@ fn five_thousand_groups_are_joined_and_left_on_one_interface() {
     });
 }
 
-// L2-66; the kernel's part of L2-68.
+// L2-66
 #[test]
 fn a_join_programs_the_interface_and_is_reported_by_mld() {
     if !lab::ready() {

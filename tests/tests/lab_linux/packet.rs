@@ -208,7 +208,7 @@ fn a_storm_of_foreign_requests_does_not_reach_the_process() {
     assert_eq!(woken, 1);
 }
 
-// The socket's part of L2-24.
+// The socket's part of a bounded turn.
 #[test]
 fn what_a_bounded_turn_leaves_is_readable_at_once_in_the_next() {
     if !lab::ready() {
@@ -239,7 +239,7 @@ fn what_a_bounded_turn_leaves_is_readable_at_once_in_the_next() {
     });
 }
 
-// The socket's part of L2-25 and L2-47.
+// What a loop has to live with: errors of sends and of sockets.
 #[test]
 fn a_dead_interface_is_an_error_of_the_socket_and_of_nothing_else() {
     if !lab::ready() {
