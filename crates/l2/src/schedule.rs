@@ -28,6 +28,9 @@ pub const BURST_IPV6: [Duration; 5] = [
 ];
 /// Least time between two unsolicited advertisements of one address (RFC 4861 §7.2.6, RetransTimer).
 pub const IPV6_SPACING: Duration = Duration::from_secs(1);
+/// Refresh points fall on this grid, so that thousands of addresses wake the loop four times a second and not once
+/// each.
+const REFRESH_TICK: Duration = Duration::from_millis(250);
 /// A frame the kernel refused is due again after this (L2-25): long enough for a full queue to drain.
 pub const SEND_RETRY: Duration = Duration::from_millis(100);
 
@@ -322,7 +325,8 @@ impl Schedule {
     /// A point closer than a tenth of the period is left out, so that two rounds are at most a tenth too far apart.
     fn refresh_at(&self, address: IpAddr, after: Instant) -> Option<Instant> {
         let period = self.refresh?.as_nanos();
-        let phase = u128::from(spread(address)) * period / (1 << 64);
+        let ticks = period / REFRESH_TICK.as_nanos();
+        let phase = ((u128::from(spread(address)) * ticks) >> 64) * REFRESH_TICK.as_nanos();
         let earliest = after + (self.refresh? / 10).max(IPV6_SPACING);
         let elapsed = earliest.saturating_duration_since(self.epoch).as_nanos();
         let periods = elapsed.saturating_sub(phase).div_ceil(period);

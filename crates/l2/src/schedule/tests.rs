@@ -32,6 +32,24 @@ fn refresh_points_are_spread_evenly_over_the_period() {
 
 // L2-33
 #[test]
+fn many_addresses_are_refreshed_in_few_wake_ups() {
+    let now = base();
+    for period in [ms(5_000), ms(60_000), ms(61_234)] {
+        let schedule = Schedule::new(Some(period), now);
+        let points: BTreeSet<_> = (0..5_000)
+            .filter_map(|n| schedule.refresh_at(vip(n), now + period))
+            .collect();
+        let most = period.as_millis() / REFRESH_TICK.as_millis() + 1;
+        assert!(
+            points.len() as u128 <= most,
+            "{} for {period:?}",
+            points.len()
+        );
+    }
+}
+
+// L2-33
+#[test]
 fn one_refresh_point_follows_another_by_the_period() {
     let now = base();
     for period in [ms(5_000), ms(60_000), ms(3_600_000)] {
