@@ -413,7 +413,7 @@ fn neighbor_discovery_is_off_while_ipv6_is_off_and_arp_goes_on() {
     assert_eq!(drain(&mut responder).len(), 1);
 }
 
-// L2-76: this crate's part, that claims are seen and invalid ones are not.
+// Only that claims are seen, and invalid ones are not: what follows from a claim is not due yet.
 #[test]
 fn a_foreign_advertisement_is_a_claim_and_an_invalid_one_is_not() {
     const VALID: DropReason = DropReason::NeighborAdvertisement;

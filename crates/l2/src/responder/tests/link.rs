@@ -307,7 +307,7 @@ fn a_failed_join_wakes_the_machine_for_its_retry() {
     );
 }
 
-// L2-67: the pure part, that every group is asked for once.
+// L2-66: each group is asked for once; that they fit into sockets is the shell's row.
 #[test]
 fn five_thousand_addresses_ask_for_five_thousand_groups() {
     let now = base();
