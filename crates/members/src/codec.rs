@@ -221,3 +221,6 @@ const FEED: u8 = 8;
 const GOSSIP: u8 = 9;
 const BROADCAST: u8 = 10;
 const TURN_UNDEAD: u8 = 11;
+
+#[cfg(test)]
+mod tests;

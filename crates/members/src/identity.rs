@@ -153,3 +153,6 @@ fn digest_of(name: &str) -> NameDigest {
 
 /// Bytes of a boot id that are time.
 const TIME_BYTES: usize = 6;
+
+#[cfg(test)]
+mod tests;

@@ -539,3 +539,6 @@ const MAX_NAMES: usize = 2_048;
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+pub(crate) use tests::origin;

@@ -257,3 +257,6 @@ pub const MAX_NAME_BYTES: usize = 253;
 
 /// Entries in one comparison of records: 24 bytes each within a payload.
 pub(crate) const MAX_SYNC_ENTRIES: usize = 48;
+
+#[cfg(test)]
+mod tests;

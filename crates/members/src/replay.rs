@@ -39,3 +39,6 @@ impl Window {
 
 /// Datagrams that may overtake one another: more than a node sends in four seconds.
 const WINDOW: u64 = 128;
+
+#[cfg(test)]
+mod tests;

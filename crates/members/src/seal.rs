@@ -370,3 +370,6 @@ pub const MAX_KEYS: usize = 4;
 
 /// Boots with a window (about 700 bytes each): all members twice over.
 const MAX_SENDERS: usize = 2_048;
+
+#[cfg(test)]
+mod tests;

@@ -84,3 +84,6 @@ impl Timers {
 /// Timers kept at once: one per name that may be forgotten (at most `MAX_NAMES`), one per suspicion within its 300 ms, a handful that
 /// repeat.
 pub(crate) const MAX_TIMERS: usize = 4_096;
+
+#[cfg(test)]
+mod tests;

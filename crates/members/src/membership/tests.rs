@@ -8,3 +8,5 @@ mod keys;
 mod net;
 mod pauses;
 mod records;
+
+pub(crate) use net::origin;

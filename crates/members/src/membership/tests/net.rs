@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use crate::random::SplitMix;
-use crate::{BootId, Config, Event, Keys, Membership, Tuning};
+use crate::{BootId, Config, Event, Keys, Membership, Standing, Tuning};
 
 /// The one secret most tests share.
 pub(crate) const SECRET: &[u8] = b"a secret of more than 16 bytes";
@@ -229,6 +229,28 @@ impl Net {
         let end = self.now + span;
         while self.step(end) {}
         self.now = end;
+        self.running()
+            .into_iter()
+            .for_each(|index| self.check(index));
+    }
+
+    /// What is always true: while it takes part, the member list is foca's active set.
+    fn check(&self, index: usize) {
+        let machine = self.machine(index);
+        if machine.standing() == Standing::Active {
+            let active: BTreeMap<String, _> = machine
+                .foca
+                .iter_members()
+                .map(|member| (member.id().name.to_string(), member.id().boot))
+                .collect();
+            let told: BTreeMap<String, _> = machine
+                .members()
+                .iter()
+                .map(|(name, member)| (name.clone(), member.boot))
+                .collect();
+            assert_eq!(active, told, "node-{index}");
+        }
+        assert_eq!(machine.counters().foca_errors, 0, "node-{index}");
     }
 
     /// Runs until the condition holds (checked every 5 ms); false when it did not within `limit`.
