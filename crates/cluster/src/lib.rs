@@ -18,6 +18,7 @@ mod write;
 pub use manifests::{Manifests, ReadError, read_manifests};
 pub use snapshot::WATCHED;
 pub use source::directory::{DirectoryConfig, DirectoryError, DirectorySource};
+pub use source::kube::{ConnectError, KubeConfig, KubeSource, Owner, Role, connect};
 pub use source::{CHANGES_MAX, Campaign, Source};
 
 /// Annotation that names the pool of the addresses of a Service.

@@ -10,7 +10,7 @@ mod key;
 mod tests;
 
 pub(crate) use events::EventLog;
-pub(crate) use key::{KEY_FILE, KeyError, read_key, read_or_create};
+pub(crate) use key::{KEY_BYTES, KEY_FILE, KeyError, read_key, read_or_create};
 
 use crate::manifest::name_fits;
 use crate::snapshot::State;

@@ -36,7 +36,7 @@ impl Convert for L2Advertisement {
                 .spec
                 .preferred_node_selectors
                 .into_iter()
-                .map(|preferred| (i64::from(preferred.weight), selector(preferred.preference)))
+                .map(|preferred| (preferred.weight, selector(preferred.preference)))
                 .collect(),
         })
     }

@@ -1,7 +1,7 @@
 //! One kind of a snapshot.
 
 use crate::convert::{Convert, Converted};
-use engine::name::NamespacedName;
+use engine::name::{Kind, NamespacedName};
 use engine::problem::Problem;
 use engine::world::{Change, Delta, Stored};
 use std::collections::BTreeMap;
@@ -52,12 +52,29 @@ impl<T: Convert> Kept<T> {
         }
     }
 
+    /// Services go before others come, so that an address is free for the one that asks for it;
+    /// of all other kinds the new come first: a slice that takes another's place leaves no moment
+    /// without endpoints.
     pub(super) fn diff(&self, old: &Self, changes: &mut Vec<Change>) {
-        for name in old.good.keys().chain(old.bad.keys()) {
+        if T::KIND == Kind::Service {
+            self.gone(old, changes);
+            self.come(old, changes);
+        } else {
+            self.come(old, changes);
+            self.gone(old, changes);
+        }
+    }
+
+    fn gone(&self, old: &Self, changes: &mut Vec<Change>) {
+        let bad_only = old.bad.keys().filter(|name| !old.good.contains_key(*name));
+        for name in old.good.keys().chain(bad_only) {
             if !self.good.contains_key(name) && !self.bad.contains_key(name) {
                 changes.push(T::change(Delta::Delete(name.clone())));
             }
         }
+    }
+
+    fn come(&self, old: &Self, changes: &mut Vec<Change>) {
         for (name, stored) in &self.good {
             let mended = old.bad.contains_key(name) && !self.bad.contains_key(name);
             if mended || old.good.get(name) != Some(stored) {

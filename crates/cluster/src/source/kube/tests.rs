@@ -1,0 +1,191 @@
+//! What needs no server: paths, waits, lines, answers.
+
+use super::backoff::Backoff;
+use super::watch::{Event, event};
+use super::{KubeConfig, Role, line, path, write};
+use engine::lease::LeaseConfig;
+use engine::name::{Kind, NamespacedName};
+use engine::world::{Change, Delta, Service};
+use engine::write::Outcome;
+use std::time::Duration;
+
+fn config() -> KubeConfig {
+    KubeConfig {
+        namespace: "metallb-system".to_owned(),
+        role: Role::Controller,
+        instance: "pod".to_owned(),
+        pod_selector: "app=metallb,component=speaker".to_owned(),
+        secret_name: Some("memberlist".to_owned()),
+        config_map_name: None,
+        lease_name: "lease".to_owned(),
+        lease: LeaseConfig::default(),
+        owner: None,
+        seed: 1,
+    }
+}
+
+#[test]
+fn each_kind_is_listed_where_it_counts_and_no_more_than_that() {
+    let table = [
+        (Kind::Service, "/api/v1/services", ""),
+        (Kind::Node, "/api/v1/nodes", ""),
+        (
+            Kind::EndpointSlice,
+            "/apis/discovery.k8s.io/v1/endpointslices",
+            "",
+        ),
+        (
+            Kind::Pod,
+            "/api/v1/namespaces/metallb-system/pods",
+            "&labelSelector=app%3Dmetallb%2Ccomponent%3Dspeaker",
+        ),
+        (
+            Kind::Secret,
+            "/api/v1/namespaces/metallb-system/secrets",
+            "&fieldSelector=metadata.name%3Dmemberlist",
+        ),
+        (
+            Kind::ConfigMap,
+            "/api/v1/namespaces/metallb-system/configmaps",
+            "",
+        ),
+        (
+            Kind::IpAddressPool,
+            "/apis/metallb.io/v1beta1/namespaces/metallb-system/ipaddresspools",
+            "",
+        ),
+    ];
+    for (kind, collection, selector) in table {
+        let (path, query) = path::collection(kind, &config());
+        assert_eq!(
+            (path.as_str(), query.as_str()),
+            (collection, selector),
+            "{kind}"
+        );
+    }
+    let name = NamespacedName::new("default", "web");
+    assert_eq!(
+        path::object(Kind::Service, &name),
+        "/api/v1/namespaces/default/services/web"
+    );
+    assert_eq!(path::escape("a/../b c&d"), "a%2F..%2Fb%20c%26d");
+}
+
+#[test]
+fn waits_double_up_to_their_bound_and_are_never_below_half() {
+    let mut backoff = Backoff::new();
+    let mut whole = Duration::from_millis(100);
+    for random in [0, 1023, 512, 7, 0, 0, 0, 1023] {
+        let drawn = backoff.draw(random);
+        assert!(
+            drawn >= whole / 2 && drawn <= whole,
+            "{drawn:?} of {whole:?}"
+        );
+        whole = (whole * 2).min(Duration::from_secs(5));
+    }
+    backoff.reset();
+    assert!(backoff.draw(1023) <= Duration::from_millis(100));
+}
+
+#[tokio::test]
+async fn lines_are_whole_or_an_error() {
+    let mut stream: &[u8] = b"one\ntwo\nthr";
+    let mut text = Vec::new();
+    assert!(line::read(&mut stream, &mut text).await.expect("a line"));
+    assert_eq!(text, b"one\n");
+    assert!(line::read(&mut stream, &mut text).await.expect("a line"));
+    assert!(line::read(&mut stream, &mut text).await.is_err(), "cut off");
+    let mut empty: &[u8] = b"";
+    assert!(!line::read(&mut empty, &mut text).await.expect("the end"));
+    let endless = vec![b'x'; 5 * 1024 * 1024];
+    assert!(
+        line::read(&mut endless.as_slice(), &mut text)
+            .await
+            .is_err()
+    );
+}
+
+fn understood(text: &str) -> Event {
+    event::<Service>(text.as_bytes()).expect("a line of a watch")
+}
+
+#[test]
+fn a_change_reaches_its_version() {
+    let text = r#"{"type":"MODIFIED","object":{"kind":"Service","metadata":{"name":"web",
+        "namespace":"default","resourceVersion":"7","managedFields":[{"manager":"x"}],
+        "annotations":{"a/b":"c","metallb.io/address-pool":"p"}},"spec":{"type":"LoadBalancer"}}}"#;
+    let Event::Change(change, version) = understood(text) else {
+        panic!("a change");
+    };
+    let Change::Service(Delta::Upsert(stored)) = *change else {
+        panic!("an upsert: {change:?}");
+    };
+    assert_eq!(
+        (version.as_str(), stored.origin.version.as_str()),
+        ("7", "7")
+    );
+    assert_eq!(
+        stored.object.annotations.len(),
+        1,
+        "foreign annotations are dropped"
+    );
+    assert!(stored.object.load_balancer);
+}
+
+#[test]
+fn an_object_that_does_not_fit_is_told_and_the_watch_goes_on() {
+    let text = r#"{"type":"ADDED","object":{"metadata":{"name":"web","namespace":"default",
+        "resourceVersion":"8"},"spec":{"ports":[{"port":"http"}]}}}"#;
+    let Event::Change(change, version) = understood(text) else {
+        panic!("a change");
+    };
+    assert_eq!(version, "8");
+    let Change::Unreadable { name, problem, .. } = *change else {
+        panic!("{change:?}");
+    };
+    assert_eq!(name, NamespacedName::new("default", "web"));
+    assert!(
+        problem.message.starts_with("spec.ports[0].port: "),
+        "{}",
+        problem.message
+    );
+}
+
+#[test]
+fn ends_of_a_watch_are_told_apart() {
+    let gone = r#"{"type":"ERROR","object":{"kind":"Status","code":410,"reason":"Expired",
+        "message":"too old resource version"}}"#;
+    assert!(matches!(understood(gone), Event::Expired));
+    let other = r#"{"type":"ERROR","object":{"kind":"Status","code":500,"reason":"InternalError",
+        "message":"etcd"}}"#;
+    assert!(matches!(understood(other), Event::Error(why) if why == "InternalError: etcd"));
+    let mark =
+        r#"{"type":"BOOKMARK","object":{"kind":"Service","metadata":{"resourceVersion":"9"}}}"#;
+    assert!(matches!(understood(mark), Event::Bookmark(version) if version == "9"));
+    let deleted = r#"{"type":"DELETED","object":{"metadata":{"name":"a","namespace":"b",
+        "resourceVersion":"10"},"spec":{"ports":7}}}"#;
+    assert!(matches!(
+        understood(deleted),
+        Event::Change(change, _) if matches!(*change, Change::Service(Delta::Delete(_)))
+    ));
+    assert!(event::<Service>(b"garbage\n").is_err());
+}
+
+#[test]
+fn answers_mean_what_the_writer_needs_to_know() {
+    let table = [
+        (409, Outcome::Conflict),
+        (404, Outcome::NotFound),
+        (403, Outcome::Refused("m".to_owned())),
+        (422, Outcome::Refused("m".to_owned())),
+        (401, Outcome::Unavailable("m".to_owned())),
+        (429, Outcome::Unavailable("m".to_owned())),
+        (500, Outcome::Unavailable("m".to_owned())),
+        (504, Outcome::Unavailable("m".to_owned())),
+    ];
+    for (code, expected) in table {
+        let status = kube::core::Status::failure("m", "r").with_code(code);
+        let error = kube::Error::Api(status.boxed());
+        assert_eq!(write::outcome(&error), expected, "{code}");
+    }
+}
