@@ -17,5 +17,7 @@ pub mod plan;
 pub mod problem;
 pub mod record;
 pub mod selector;
+pub mod speaker;
+pub mod wire;
 pub mod world;
 pub mod write;

@@ -352,7 +352,7 @@ impl Elector {
     }
 
     /// The Services that keep an address.
-    pub(super) fn keepers(&self, address: IpAddr) -> Vec<Arc<Service>> {
+    pub(crate) fn keepers(&self, address: IpAddr) -> Vec<Arc<Service>> {
         match self.slots.get(&address).map(|slot| slot.holders.as_slice()) {
             None | Some([]) => Vec::new(),
             Some([only]) => vec![Arc::clone(only)],

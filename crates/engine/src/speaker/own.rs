@@ -1,0 +1,158 @@
+//! Step 3: what this node announces, out of what all nodes decide.
+
+use crate::elect::Elector;
+use crate::facts::Interface;
+use crate::interfaces::{self, Exclusion, usability};
+use crate::name::NamespacedName;
+use crate::plan::{Announcement, InterfaceSet, NodePlan};
+use crate::problem::Problem;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+/// What is announced here, and what nobody can announce and this node has told.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Own {
+    announcements: BTreeMap<IpAddr, Announcement>,
+    /// Addresses by Service.
+    services: BTreeMap<NamespacedName, BTreeSet<IpAddr>>,
+    failing: BTreeMap<IpAddr, Announcement>,
+}
+
+/// What an update changed.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Changed {
+    /// Services whose announcement here differs.
+    pub(super) services: BTreeSet<NamespacedName>,
+    /// Addresses that nobody can announce any more, for this node to tell.
+    pub(super) failures: Vec<(IpAddr, Announcement)>,
+}
+
+impl Own {
+    pub(super) fn update(
+        &mut self,
+        elector: &Elector,
+        node: &str,
+        looked_at: &BTreeSet<IpAddr>,
+    ) -> Changed {
+        let mut changed = Changed::default();
+        for address in looked_at {
+            let new = elector.announcement(*address, node);
+            let old = self.announcements.get(address);
+            if old != new.as_ref() {
+                let services =
+                    |a: Option<&Announcement>| a.map(|a| a.services.clone()).unwrap_or_default();
+                for service in services(old) {
+                    if let Some(addresses) = self.services.get_mut(&service) {
+                        addresses.remove(address);
+                        if addresses.is_empty() {
+                            self.services.remove(&service);
+                        }
+                    }
+                    changed.services.insert(service);
+                }
+                for service in services(new.as_ref()) {
+                    self.services
+                        .entry(service.clone())
+                        .or_default()
+                        .insert(*address);
+                    changed.services.insert(service);
+                }
+                match new {
+                    Some(new) => self.announcements.insert(*address, new),
+                    None => self.announcements.remove(address),
+                };
+            }
+            match elector.unannounced(*address, node) {
+                Some(failure) => {
+                    if self.failing.get(address) != Some(&failure) {
+                        self.failing.insert(*address, failure.clone());
+                        changed.failures.push((*address, failure));
+                    }
+                }
+                None => {
+                    self.failing.remove(address);
+                }
+            }
+        }
+        changed
+    }
+
+    /// Addresses that were looked at before and may be gone now.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        self.announcements
+            .keys()
+            .chain(self.failing.keys())
+            .copied()
+    }
+
+    /// Services announced here.
+    pub(super) fn services(&self) -> impl Iterator<Item = &NamespacedName> + '_ {
+        self.services.keys()
+    }
+
+    /// Where a Service is announced here; none when it is not.
+    pub(super) fn interfaces(&self, service: &NamespacedName) -> Option<InterfaceSet> {
+        let addresses = self.services.get(service)?;
+        addresses
+            .iter()
+            .filter_map(|address| self.announcements.get(address))
+            .map(|announcement| announcement.interfaces.clone())
+            .reduce(|all, more| all.union(&more))
+    }
+
+    /// The plan on the interfaces that there are; each usable one has a key.
+    pub(super) fn plan(&self, known: &BTreeMap<u32, Interface>, exclusion: &Exclusion) -> NodePlan {
+        let usable: Vec<&Interface> = known
+            .values()
+            .filter(|interface| usability(interface, exclusion).is_ok())
+            .collect();
+        let mut answers: BTreeMap<u32, BTreeSet<IpAddr>> = usable
+            .iter()
+            .map(|interface| (interface.index, BTreeSet::new()))
+            .collect();
+        for interface in usable {
+            let Some(set) = answers.get_mut(&interface.index) else {
+                continue;
+            };
+            let here = self.announcements.iter();
+            set.extend(
+                here.filter(|(_, a)| a.interfaces.selects(&interface.name))
+                    .map(|(ip, _)| *ip),
+            );
+        }
+        NodePlan {
+            answers,
+            announcements: self.announcements.clone(),
+        }
+    }
+
+    /// What stands in the way on this host's interfaces, of any address there is.
+    pub(super) fn problems(
+        &self,
+        node: &str,
+        known: &BTreeMap<u32, Interface>,
+        exclusion: &Exclusion,
+        elector: &Elector,
+    ) -> Vec<Problem> {
+        let local: BTreeSet<IpAddr> = known
+            .values()
+            .flat_map(|interface| interface.addresses.iter().map(|network| network.ip()))
+            .collect();
+        let mut addresses = BTreeMap::new();
+        for address in elector.addresses() {
+            let announced = self.announcements.get(&address);
+            if announced.is_none() && !local.contains(&address) {
+                continue;
+            }
+            let Some(service) = elector.keepers(address).first().map(|s| s.name.clone()) else {
+                continue;
+            };
+            let on: Vec<u32> = announced
+                .iter()
+                .flat_map(|a| interfaces::selected(known, exclusion, &a.interfaces))
+                .collect();
+            addresses.insert(address, (service, on));
+        }
+        interfaces::problems(node, known, exclusion, &addresses)
+    }
+}

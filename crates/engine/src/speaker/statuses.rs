@@ -1,0 +1,284 @@
+//! What the speaker writes: ServiceL2Status, its events, its ConfigurationState.
+//!
+//! The owner writes its own and deletes the others'; who is not the owner deletes its own
+//! (compat/metallb.md 2.7). Per assigned Service that is one status and one event.
+
+use super::{Speaker, SpeakerConfig};
+use crate::elect::Elector;
+use crate::name::{Kind, NamespacedName};
+use crate::plan::{Announcement, Refusal};
+use crate::problem::{Problem, Severity};
+use crate::world::{L2Status, Touched, World};
+use crate::write::{ConfigurationStateValue, EVENT_NOTE_BYTES_MAX, Event, Queue, Write, WriteKey};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// LIMIT: bytes of a joined error summary; an object of etcd may have 1.5 MB, people read less.
+const SUMMARY_BYTES_MAX: usize = 16 * 1024;
+
+/// ServiceL2Statuses as the watch shows them, by Service.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Statuses {
+    by_service: BTreeMap<NamespacedName, BTreeMap<NamespacedName, Arc<L2Status>>>,
+    service_of: BTreeMap<NamespacedName, NamespacedName>,
+    /// Services whose `nodeAssigned` is told, or was before this process began.
+    told: BTreeSet<NamespacedName>,
+}
+
+impl Statuses {
+    /// Takes in what the watch shows; returns the Services concerned.
+    pub(super) fn seen(
+        &mut self,
+        world: &World,
+        touched: &Touched,
+        node: &str,
+        queue: &mut Queue,
+    ) -> BTreeSet<NamespacedName> {
+        let mut services = BTreeSet::new();
+        for name in &touched.names {
+            if let Some(service) = self.service_of.remove(name) {
+                if let Some(objects) = self.by_service.get_mut(&service) {
+                    objects.remove(name);
+                    if objects.is_empty() {
+                        self.by_service.remove(&service);
+                    }
+                }
+                services.insert(service);
+            }
+            let Some(stored) = world.l2_statuses.get(name) else {
+                queue.seen(&WriteKey::DeleteL2Status(name.clone()));
+                continue;
+            };
+            let object = &stored.object;
+            let service = object.service.clone();
+            if object.node == node && object.has_status {
+                queue.seen(&WriteKey::L2Status(service.clone()));
+            }
+            let objects = self.by_service.entry(service.clone()).or_default();
+            objects.insert(name.clone(), Arc::clone(object));
+            self.service_of.insert(name.clone(), service.clone());
+            services.insert(service);
+        }
+        services
+    }
+
+    pub(super) fn state_seen(&self, config: &SpeakerConfig, touched: &Touched, queue: &mut Queue) {
+        let name = state_name(config);
+        if touched.names.contains(&name) {
+            queue.seen(&WriteKey::ConfigurationState(name));
+        }
+    }
+
+    /// Services that have any.
+    pub(super) fn services(&self) -> impl Iterator<Item = &NamespacedName> + '_ {
+        self.by_service.keys()
+    }
+}
+
+impl Speaker {
+    /// Wants the statuses of the Services that changed. Nothing before the statuses there
+    /// are have been listed: what they say is not said again.
+    pub(super) fn want_statuses(&mut self, now: Instant) {
+        if !self.planned || self.world.epoch(&[Kind::ServiceL2Status]).is_none() {
+            return;
+        }
+        for service in std::mem::take(&mut self.stale.statuses) {
+            self.want_status(&service, now);
+        }
+    }
+
+    fn want_status(&mut self, service: &NamespacedName, now: Instant) {
+        let objects = self.statuses.by_service.get(service);
+        let ours = |object: &&Arc<L2Status>| object.name.namespace == self.config.namespace;
+        let objects: Vec<Arc<L2Status>> = objects
+            .into_iter()
+            .flat_map(|all| all.values())
+            .filter(ours)
+            .cloned()
+            .collect();
+        let (mine, others): (Vec<_>, Vec<_>) = objects
+            .into_iter()
+            .partition(|object| object.node == self.config.node);
+        let key = WriteKey::L2Status(service.clone());
+        let Some(interfaces) = self.own.interfaces(service) else {
+            self.statuses.told.remove(service);
+            self.queue.withdraw(&key);
+            for object in mine {
+                self.delete(object.name.clone(), now);
+            }
+            return;
+        };
+        let interfaces = interfaces.names();
+        let says = |object: &Arc<L2Status>| object.has_status && object.interfaces == interfaces;
+        if self.statuses.told.insert(service.clone()) && !mine.iter().any(|o| o.has_status) {
+            let event = self.assigned_event(service);
+            event
+                .into_iter()
+                .for_each(|event| self.queue.push_event(event));
+        }
+        let mut mine = mine.into_iter();
+        let first = mine.next();
+        if first.as_ref().is_some_and(says) {
+            self.queue.withdraw(&key);
+        } else {
+            let write = Write::L2Status {
+                existing: first.map(|object| object.name.clone()),
+                node: self.config.node.clone(),
+                service: service.clone(),
+                interfaces,
+            };
+            self.queue.set_desired(write, now);
+        }
+        for object in mine.chain(others) {
+            self.delete(object.name.clone(), now);
+        }
+    }
+
+    fn delete(&mut self, name: NamespacedName, now: Instant) {
+        self.queue.set_desired(Write::DeleteL2Status(name), now);
+    }
+
+    /// The text is parsed by users: node and protocol quoted (compat/metallb.md 2.11).
+    fn assigned_event(&self, service: &NamespacedName) -> Option<Event> {
+        let node = &self.config.node;
+        let text = format!("announcing from node {node:?} with protocol \"layer2\"");
+        event(&self.world, service, false, "nodeAssigned", text)
+    }
+
+    /// Wants the ConfigurationState of this speaker to tell of the configuration.
+    pub(super) fn want_configuration_state(&mut self, now: Instant) {
+        let read_from = [
+            Kind::IpAddressPool,
+            Kind::L2Advertisement,
+            Kind::ConfigurationState,
+        ];
+        if self.world.epoch(&read_from).is_none() {
+            return;
+        }
+        let value = self.configuration_state();
+        let seen = self.world.configuration_states.get(&value.name);
+        let right = seen.is_some_and(|stored| {
+            stored.object.result == value.result
+                && stored.object.error_summary == value.error_summary
+        });
+        if right {
+            self.queue
+                .withdraw(&WriteKey::ConfigurationState(value.name));
+        } else {
+            self.queue
+                .set_desired(Write::ConfigurationState(value), now);
+        }
+    }
+
+    fn configuration_state(&self) -> ConfigurationStateValue {
+        let problems = self.world.problems().chain(&self.config_problems).cloned();
+        let errors: BTreeSet<Problem> = problems
+            .chain(self.exclusion_problem())
+            .filter(|problem| problem.severity == Severity::Error)
+            .filter(|problem| problem.kind != Kind::Service.as_str())
+            .collect();
+        let texts = errors
+            .iter()
+            .map(|problem| format!("{} {}: {}", problem.kind, problem.object, problem.message));
+        let error_summary = joined(texts, "\n", SUMMARY_BYTES_MAX);
+        let valid = errors.is_empty();
+        let labels = [
+            ("metallb.io/component-type", "speaker"),
+            ("metallb.io/node-name", self.config.node.as_str()),
+        ];
+        ConfigurationStateValue {
+            name: state_name(&self.config),
+            labels: labels
+                .into_iter()
+                .map(|(k, v)| (k.to_owned(), v.to_owned()))
+                .collect(),
+            result: if valid { "Valid" } else { "Invalid" },
+            error_summary,
+            condition: "configReconcilerValid",
+            reason: if valid {
+                "Reconciled"
+            } else {
+                "ConfigurationError"
+            },
+        }
+    }
+}
+
+fn state_name(config: &SpeakerConfig) -> NamespacedName {
+    NamespacedName::new(
+        config.namespace.as_str(),
+        format!("speaker-{}", config.node),
+    )
+}
+
+/// Nobody can announce an address for want of interfaces (L2-44): told once, on its first
+/// Service, with the interfaces wanted and the nodes asked.
+pub(super) fn failure_event(
+    world: &World,
+    elector: &Elector,
+    (address, wanted): &(IpAddr, Announcement),
+) -> Option<Event> {
+    let refusals = elector.entry(*address)?.refusals;
+    let nodes = refusals
+        .iter()
+        .filter(|(_, why)| **why == Refusal::NoUsableInterface)
+        .map(|(node, _)| format!("{node:?}"));
+    let names = wanted.interfaces.names();
+    let want = match names.as_slice() {
+        [] => "no usable interface".to_owned(),
+        names => format!("none of the interfaces {names:?} usable"),
+    };
+    let start = format!(
+        "nobody announces {:?} with protocol \"layer2\": {want} on nodes ",
+        address.to_string()
+    );
+    let room = EVENT_NOTE_BYTES_MAX.saturating_sub(start.len());
+    let text = format!("{start}{}", joined(nodes, ", ", room));
+    event(
+        world,
+        wanted.services.first()?,
+        true,
+        "announceFailed",
+        text,
+    )
+}
+
+fn event(
+    world: &World,
+    service: &NamespacedName,
+    warning: bool,
+    reason: &'static str,
+    message: String,
+) -> Option<Event> {
+    let stored = world.services.get(service)?;
+    Some(Event {
+        service: service.clone(),
+        uid: stored.object.uid.clone(),
+        warning,
+        reason,
+        message,
+    })
+}
+
+/// Joins texts in at most `bytes`, the count of those left out last.
+fn joined(texts: impl Iterator<Item = String>, between: &str, bytes: usize) -> String {
+    /// ` and 18446744073709551615 more`
+    const TAIL: usize = 30;
+    let texts: Vec<String> = texts.collect();
+    let mut out = String::new();
+    for (at, text) in texts.iter().enumerate() {
+        let last = at + 1 == texts.len();
+        let reserve = if last { 0 } else { TAIL };
+        if out.len() + between.len() + text.len() + reserve > bytes {
+            out.push_str(&format!(" and {} more", texts.len() - at));
+            break;
+        }
+        if at > 0 {
+            out.push_str(between);
+        }
+        out.push_str(text);
+    }
+    out
+}

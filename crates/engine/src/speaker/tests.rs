@@ -1,0 +1,1 @@
+//! The speaker, alone and with others on a virtual LAN.

@@ -1,0 +1,498 @@
+//! The protocols of one node as one machine: a responder per interface and the membership.
+//!
+//! Owns which responders exist, their failures and retries, the order in which they get to
+//! send, and the start rule. Does not decide which address belongs where (the plan says
+//! so), opens no socket and does not judge who is alive (`members` does).
+//!
+//! ```text
+//!   Desired ──► Wire ──► frames, datagrams, actions (open, close, filter, join)
+//!   interfaces, frames, datagrams ──► Wire ──► WireFacts, events
+//! ```
+
+mod io;
+mod port;
+mod start;
+
+#[cfg(test)]
+mod tests;
+
+use crate::facts::{Interface, MembersView};
+use crate::record;
+use crate::speaker::Desired;
+use members::{Keys, Membership, Standing};
+use port::Port;
+use start::Start;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+pub use io::{Action, Counters, Event, Input, Protocol, Transmit, WireFacts};
+pub use l2::FRAMES_PER_TURN;
+
+/// What a wire is told once.
+#[derive(Clone, Debug)]
+pub struct WireConfig {
+    /// This node's name, as in the members' view.
+    pub node: String,
+    /// How this node takes part in the membership; none: membership is off and every node
+    /// of the world counts as alive.
+    pub members: Option<members::Config>,
+    /// Budgets of the responders.
+    pub l2: l2::Config,
+    /// How long a node that hears nobody listens before it counts on itself (L2-87).
+    pub start_delay: Duration,
+}
+
+impl WireConfig {
+    /// With the budgets of the checklist and one second of listening.
+    pub fn new(node: impl Into<String>, members: Option<members::Config>) -> Self {
+        Self {
+            node: node.into(),
+            members,
+            l2: l2::Config::default(),
+            start_delay: Duration::from_secs(1),
+        }
+    }
+}
+
+/// LIMIT: events that wait to be polled; a turn makes a handful.
+const EVENTS_MAX: usize = 1_024;
+
+/// LIMIT: interfaces with responders, each with two sockets; real nodes have tens.
+const PORTS_MAX: usize = 1_024;
+
+/// A turn this late may have been replaced meanwhile (design/ownership.md).
+pub const LATE: Duration = Duration::from_millis(300);
+
+/// See the module.
+pub struct Wire {
+    config: WireConfig,
+    seed: u64,
+    desired: Arc<Desired>,
+    interfaces: BTreeMap<u32, Interface>,
+    ports: BTreeMap<u32, Port>,
+    membership: Option<Membership>,
+    start: Start,
+    /// The port that sends next, so that all get their turn.
+    next: u32,
+    actions: VecDeque<Action>,
+    events: VecDeque<Event>,
+    facts: Arc<WireFacts>,
+    counters: Counters,
+    left: bool,
+    /// The ports may not be as they should: a datagram of the membership alone must not
+    /// cost a comparison of all addresses.
+    stale: bool,
+    /// The members' view may differ.
+    members_stale: bool,
+}
+
+impl Wire {
+    /// Nothing desired and no interface known: silent but for the membership.
+    ///
+    /// # Errors
+    ///
+    /// A membership that cannot work, with the reason.
+    pub fn new(config: WireConfig, seed: u64, now: Instant) -> Result<Self, members::ConfigError> {
+        let membership = match config.members.clone() {
+            Some(own) => Some(Membership::new(own, Keys::none(), seed, now)?),
+            None => None,
+        };
+        let mut wire = Self {
+            seed,
+            desired: Arc::default(),
+            interfaces: BTreeMap::new(),
+            ports: BTreeMap::new(),
+            start: Start::new(config.start_delay, membership.is_some()),
+            membership,
+            next: 0,
+            actions: VecDeque::new(),
+            events: VecDeque::new(),
+            facts: Arc::default(),
+            counters: Counters::default(),
+            left: false,
+            stale: true,
+            members_stale: true,
+            config,
+        };
+        wire.settle(now);
+        Ok(wire)
+    }
+
+    /// What the brain wants now; the same again does nothing.
+    pub fn set_desired(&mut self, desired: Arc<Desired>, now: Instant) {
+        self.wake(now);
+        let old = std::mem::replace(&mut self.desired, Arc::clone(&desired));
+        self.stale |= old.plan != desired.plan;
+        self.members_stale |= old.member_record != desired.member_record;
+        if let Some(membership) = &mut self.membership {
+            if old.member_keys != desired.member_keys {
+                let set = Keys::new(&desired.member_keys.0)
+                    .and_then(|keys| membership.set_keys(keys, now));
+                if let Err(error) = set {
+                    Self::tell(&mut self.events, &mut self.counters, refused(&error));
+                }
+            }
+            if old.member_record != desired.member_record
+                && let Err(error) = membership.set_record(desired.member_record.to_vec(), now)
+            {
+                Self::tell(&mut self.events, &mut self.counters, refused(&error));
+            }
+            if old.member_peers != desired.member_peers
+                && let Some(peers) = &desired.member_peers
+            {
+                membership.set_peers(peers.clone(), now);
+            }
+        }
+        self.settle(now);
+    }
+
+    /// The interfaces as the kernel shows them, all of them.
+    pub fn set_interfaces(&mut self, interfaces: &BTreeMap<u32, Interface>, now: Instant) {
+        self.wake(now);
+        if self.interfaces != *interfaces {
+            self.interfaces.clone_from(interfaces);
+            self.stale = true;
+            for (index, port) in &mut self.ports {
+                port.link_changed(interfaces.get(index), now);
+            }
+        }
+        self.settle(now);
+    }
+
+    /// What came in.
+    pub fn handle_input(&mut self, input: Input<'_>, now: Instant) {
+        self.wake(now);
+        match input {
+            Input::Frame {
+                ifindex,
+                bytes,
+                meta,
+            } => match self.ports.get_mut(&ifindex) {
+                // No reply can need more than the responder's own state.
+                Some(port) => port.handle_frame(bytes, meta, now),
+                None => self.counters.frames_without_responder += 1,
+            },
+            Input::Datagram { from, bytes } => {
+                let Some(membership) = &mut self.membership else {
+                    self.counters.datagrams_without_membership += 1;
+                    return;
+                };
+                let before = start::judged(membership);
+                membership.handle_datagram(from, bytes, now);
+                if start::judged(membership) == before {
+                    self.start.heard(now);
+                }
+                self.settle(now);
+            }
+            Input::Unreachable { address } => {
+                if let Some(membership) = &mut self.membership {
+                    membership.handle_unreachable(address, now);
+                }
+                self.settle(now);
+            }
+        }
+    }
+
+    /// What is due is done.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.wake(now);
+        if let Some(membership) = &mut self.membership {
+            membership.handle_timeout(now);
+        }
+        for port in self.ports.values_mut() {
+            port.handle_timeout(now);
+            self.stale |= port.is_due(now);
+        }
+        self.settle(now);
+    }
+
+    /// When [`Self::handle_timeout`] is to be called next, after the polls were drained.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let ports = self.ports.values().filter_map(Port::poll_timeout);
+        ports
+            .chain(self.membership.as_ref().and_then(Membership::poll_timeout))
+            .chain(self.start.poll_timeout())
+            .min()
+    }
+
+    /// The next thing to send: the membership first, which is small and must not wait for
+    /// a burst; then the interfaces in turn, one frame each (L2-24).
+    pub fn poll_transmit(&mut self) -> Option<Transmit> {
+        if let Some(transmit) = self.membership.as_mut().and_then(Membership::poll_transmit) {
+            return Some(Transmit::Datagram {
+                to: transmit.to,
+                bytes: transmit.bytes,
+            });
+        }
+        let from = self.next;
+        let mut sent = None;
+        for (ifindex, port) in self.ports.range_mut(from..) {
+            if let Some(frame) = port.poll_transmit() {
+                sent = Some((*ifindex, frame));
+                break;
+            }
+        }
+        if sent.is_none() {
+            for (ifindex, port) in self.ports.range_mut(..from) {
+                if let Some(frame) = port.poll_transmit() {
+                    sent = Some((*ifindex, frame));
+                    break;
+                }
+            }
+        }
+        let (ifindex, frame) = sent?;
+        self.next = ifindex.wrapping_add(1);
+        Some(Transmit::Frame {
+            ifindex,
+            bytes: frame.bytes,
+            kind: frame.kind,
+        })
+    }
+
+    /// The kernel refused a frame.
+    pub fn transmit_failed(&mut self, ifindex: u32, kind: l2::TransmitKind, now: Instant) {
+        if let Some(port) = self.ports.get_mut(&ifindex) {
+            port.transmit_failed(kind, now);
+        }
+    }
+
+    /// Both sockets of an interface are open.
+    pub fn opened(&mut self, ifindex: u32, now: Instant) {
+        if let Some(port) = self.ports.get_mut(&ifindex) {
+            port.opened();
+        }
+        self.stale = true;
+        self.settle(now);
+    }
+
+    /// A socket of an interface could not be opened or failed; the shell has closed both.
+    /// Tried again after 1, 2, 4 … 30 s and at each link event (L2-47).
+    pub fn socket_failed(&mut self, ifindex: u32, why: impl Into<String>, now: Instant) {
+        let why = why.into();
+        if let Some(port) = self.ports.get_mut(&ifindex) {
+            port.failed(why.clone(), now);
+            let event = Event::InterfaceFailed { ifindex, why };
+            Self::tell(&mut self.events, &mut self.counters, event);
+        }
+        self.stale = true;
+        self.settle(now);
+    }
+
+    /// The kernel refused a join; tried again (L2-68).
+    pub fn join_failed(&mut self, ifindex: u32, group: Ipv6Addr, now: Instant) {
+        if let Some(port) = self.ports.get_mut(&ifindex) {
+            port.join_failed(group, now);
+        }
+    }
+
+    /// The next thing to do beside sending.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        if let Some(action) = self.actions.pop_front() {
+            return Some(action);
+        }
+        self.ports
+            .iter_mut()
+            .find_map(|(ifindex, port)| port.poll_action(*ifindex))
+    }
+
+    /// The next fact worth telling.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front().or_else(|| {
+            self.ports.iter_mut().find_map(|(ifindex, port)| {
+                let l2::Event::ForeignClaim { address, mac } = port.poll_event()?;
+                Some(Event::ForeignClaim {
+                    ifindex: *ifindex,
+                    address,
+                    mac,
+                })
+            })
+        })
+    }
+
+    /// What the brain needs to know; the pointer changes only when the value does.
+    pub fn facts(&self) -> &Arc<WireFacts> {
+        &self.facts
+    }
+
+    /// The responder of an interface, for its counters.
+    pub fn responders(&self) -> impl Iterator<Item = (u32, &l2::Responder)> + '_ {
+        self.ports
+            .iter()
+            .map(|(index, port)| (*index, port.responder()))
+    }
+
+    /// The membership, for its members, standing and counters; none when it is off.
+    pub fn membership(&self) -> Option<&Membership> {
+        self.membership.as_ref()
+    }
+
+    /// What was counted beside the machines' own counters.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Stops in good order: the members are told first, so that the next holders begin at
+    /// once, then every responder is silent. Go on polling until
+    /// [`Self::poll_timeout`] is `None` or the patience ends.
+    pub fn leave(&mut self, now: Instant) {
+        if let Some(membership) = &mut self.membership {
+            membership.leave(now);
+        }
+        self.left = true;
+        self.stale = true;
+        self.members_stale = true;
+        self.settle(now);
+    }
+
+    /// Called first by every input: was this process stopped? Only a node that has
+    /// members can have been replaced.
+    fn wake(&mut self, now: Instant) {
+        let due = self.membership.as_ref().and_then(Membership::poll_timeout);
+        let Some(by) = due.map(|due| now.saturating_duration_since(due)) else {
+            return;
+        };
+        if by > LATE && !self.left && self.start.is_settled() {
+            self.counters.late_turns += 1;
+            self.start.again(now);
+            self.stale = true;
+            self.members_stale = true;
+            for port in self.ports.values_mut() {
+                port.silence(now);
+            }
+            Self::tell(&mut self.events, &mut self.counters, Event::Late { by });
+        }
+    }
+
+    /// Brings everything in line with what is known now.
+    fn settle(&mut self, now: Instant) {
+        while let Some(event) = self.membership.as_mut().and_then(Membership::poll_event) {
+            self.members_stale = true;
+            Self::tell(&mut self.events, &mut self.counters, Event::Member(event));
+        }
+        let known = self.desired.member_peers.as_ref();
+        let was_settled = self.start.is_settled();
+        if self.start.turn(self.membership.as_ref(), known, now) {
+            Self::tell(&mut self.events, &mut self.counters, Event::Resumed);
+        }
+        if was_settled != self.start.is_settled() {
+            self.stale = true;
+            self.members_stale = true;
+        }
+        let stale = std::mem::take(&mut self.stale);
+        if stale {
+            self.settle_ports(now);
+        }
+        if std::mem::take(&mut self.members_stale) | stale {
+            self.publish(stale);
+        }
+    }
+
+    /// Ports exist for the interfaces the plan names that are there and up (L2-45, L2-46).
+    fn settle_ports(&mut self, now: Instant) {
+        let answers = &self.desired.plan.answers;
+        let wanted: BTreeMap<u32, &Interface> = answers
+            .keys()
+            .filter_map(|index| Some((*index, self.interfaces.get(index)?)))
+            .filter(|(_, interface)| interface.up && interface.ethernet && !self.left)
+            .take(PORTS_MAX)
+            .collect();
+        let gone: Vec<u32> = self
+            .ports
+            .iter()
+            .filter(|(index, port)| wanted.get(index).is_none_or(|i| port.is_another(i)))
+            .map(|(index, _)| *index)
+            .collect();
+        for ifindex in gone {
+            self.ports.remove(&ifindex);
+            self.actions.push_back(Action::Close { ifindex });
+        }
+        let macs: BTreeSet<l2::MacAddr> = self
+            .interfaces
+            .values()
+            .filter_map(|interface| interface.mac.map(l2::MacAddr))
+            .collect();
+        let all: BTreeSet<IpAddr> = answers.values().flatten().copied().collect();
+        let speaking = self.start.is_settled() && !self.left;
+        let nothing = BTreeSet::new();
+        for (index, interface) in wanted {
+            let port = self.ports.entry(index).or_insert_with(|| {
+                // A seed of its own, so that two interfaces do not fall into step.
+                let seed = self.seed ^ u64::from(index).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                Port::new(self.config.l2, interface, seed, now)
+            });
+            let here = answers.get(&index).filter(|_| speaking).unwrap_or(&nothing);
+            port.settle(interface, &macs, here, &all, now);
+            if port.wants_open() {
+                self.actions.push_back(port.open(index));
+            }
+        }
+    }
+
+    fn publish(&mut self, ports: bool) {
+        let mut facts = WireFacts {
+            members: self.view(),
+            ..WireFacts::default()
+        };
+        if ports {
+            for (index, port) in &self.ports {
+                let announced = port.announced();
+                if !announced.is_empty() {
+                    facts.announced.insert(*index, announced);
+                }
+                if let Some(why) = port.failure() {
+                    facts.failures.insert(*index, why.to_owned());
+                }
+            }
+        } else {
+            facts.announced.clone_from(&self.facts.announced);
+            facts.failures.clone_from(&self.facts.failures);
+        }
+        if *self.facts != facts {
+            self.facts = Arc::new(facts);
+        }
+    }
+
+    fn view(&self) -> MembersView {
+        let settled = self.start.is_settled();
+        let Some(membership) = &self.membership else {
+            return MembersView {
+                off: true,
+                alive: BTreeMap::new(),
+                settled,
+            };
+        };
+        let mut alive = BTreeMap::new();
+        let read = |bytes: &[u8]| record::decode(bytes).unwrap_or_else(record::unknown);
+        // Standing back for a living node of the same name: nobody may be counted here.
+        if matches!(
+            membership.standing(),
+            Standing::Active | Standing::Left | Standing::NoKey
+        ) {
+            for (name, member) in membership.members() {
+                alive.insert(name.clone(), read(&member.record));
+            }
+            if settled && membership.standing() != Standing::Left {
+                alive.insert(self.config.node.clone(), read(&self.desired.member_record));
+            }
+        }
+        MembersView {
+            off: false,
+            alive,
+            settled,
+        }
+    }
+
+    fn tell(events: &mut VecDeque<Event>, counters: &mut Counters, event: Event) {
+        if events.len() < EVENTS_MAX {
+            events.push_back(event);
+        } else {
+            counters.events_lost += 1;
+        }
+    }
+}
+
+fn refused(error: &impl std::fmt::Display) -> Event {
+    Event::MembershipRefused(error.to_string())
+}

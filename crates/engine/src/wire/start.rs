@@ -1,0 +1,125 @@
+//! The start rule: listen first (L2-87).
+//!
+//! A node counts on itself once it has heard the members it could join, or after the start
+//! delay when there is nobody. The same rule runs again after a turn that came too late.
+
+use members::{DropReason, Membership, Standing};
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+/// After the first member was heard, how long the others may take: they are called at the
+/// same time and answer within a round trip.
+const OTHERS: Duration = Duration::from_millis(200);
+
+/// Where the node stands.
+#[derive(Clone, Debug)]
+pub(super) struct Start {
+    delay: Duration,
+    state: State,
+    /// The last instant told, for the deadlines.
+    again: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum State {
+    /// It is not known where members may be, or there is no key to speak with.
+    Waiting,
+    /// Listening since then; the first member was heard at.
+    Listening {
+        since: Instant,
+        heard: Option<Instant>,
+    },
+    Settled,
+}
+
+impl Start {
+    pub(super) fn new(delay: Duration, membership: bool) -> Self {
+        let state = if membership {
+            State::Waiting
+        } else {
+            State::Settled
+        };
+        Self {
+            delay,
+            state,
+            again: false,
+        }
+    }
+
+    pub(super) fn is_settled(&self) -> bool {
+        self.state == State::Settled
+    }
+
+    /// A member was heard: a datagram that opened and was of use.
+    pub(super) fn heard(&mut self, now: Instant) {
+        if let State::Listening {
+            heard: heard @ None,
+            ..
+        } = &mut self.state
+        {
+            *heard = Some(now);
+        }
+    }
+
+    /// The turn came late: listen again.
+    pub(super) fn again(&mut self, now: Instant) {
+        self.again = true;
+        self.state = State::Listening {
+            since: now,
+            heard: None,
+        };
+    }
+
+    /// Looks at the time and the members; true when a late turn is made good by it.
+    pub(super) fn turn(
+        &mut self,
+        membership: Option<&Membership>,
+        peers: Option<&BTreeSet<SocketAddr>>,
+        now: Instant,
+    ) -> bool {
+        let (Some(membership), Some(peers)) = (membership, peers) else {
+            return false;
+        };
+        if self.state == State::Waiting && membership.standing() != Standing::NoKey {
+            self.state = State::Listening {
+                since: now,
+                heard: None,
+            };
+        }
+        let State::Listening { since, heard } = self.state else {
+            return false;
+        };
+        // One of the peers is this node itself, where discovery lists it.
+        let all_heard =
+            membership.members().len() + 1 >= peers.len() && !membership.members().is_empty();
+        let done = match heard {
+            Some(_) if self.again || all_heard => true,
+            Some(heard) => now >= (heard + OTHERS).min(since + self.delay),
+            None => now >= since + self.delay,
+        };
+        if done {
+            self.state = State::Settled;
+        }
+        done && std::mem::take(&mut self.again)
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        match self.state {
+            State::Listening { since, heard } => {
+                let alone = since + self.delay;
+                Some(heard.map_or(alone, |heard| alone.min(heard + OTHERS)))
+            }
+            State::Waiting | State::Settled => None,
+        }
+    }
+}
+
+/// Datagrams that were dropped: a datagram that leaves this as it was came from a member.
+pub(super) fn judged(membership: &Membership) -> u64 {
+    let counters = membership.counters();
+    DropReason::ALL
+        .iter()
+        .map(|reason| counters.dropped(*reason))
+        .sum()
+}
