@@ -1,0 +1,321 @@
+//! A fleet: nodes on a LAN that run the real `harbinger` on one folder of manifests, with a pod behind each.
+//!
+//! Owns the lab, the folder and the processes; all go when it is dropped. kube-proxy's part is one nf_tables
+//! rule per Service port in each node's namespace. Deliberately absent: any decision about what is right; that
+//! is the caller's.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use crate::lab::{Child, Host, LanOptions, Topology, Web, nft};
+
+/// Port the pods listen on.
+pub const POD_PORT: u16 = 8080;
+/// Port of membership.
+const MEMBERS_PORT: u16 = 7946;
+/// Port of the plain admin endpoint on each node's loopback.
+pub const ADMIN_PORT: u16 = 9121;
+
+/// The binary under test: `HARBINGER_BIN`, else the one that this build made beside.
+///
+/// # Errors
+/// There is none.
+pub fn binary() -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os("HARBINGER_BIN").map(PathBuf::from)
+        && path.exists()
+    {
+        return Ok(path);
+    }
+    let here = std::env::current_exe().context("own path")?;
+    let beside = here
+        .ancestors()
+        .skip(1)
+        .map(|folder| folder.join("harbinger"))
+        .find(|path| path.is_file());
+    beside.context("no harbinger binary: run `make binary`, or set HARBINGER_BIN")
+}
+
+/// Nodes with pods, a client, and a folder of manifests that all of them read.
+#[derive(Debug)]
+pub struct Fleet {
+    /// The lab.
+    pub lab: Topology,
+    /// Pod n is behind node n.
+    pub pods: Vec<Host>,
+    webs: Vec<Web>,
+    folder: tempfile::TempDir,
+    speakers: BTreeMap<usize, Child>,
+    /// Arguments that every process gets beside the usual ones.
+    pub extra: Vec<String>,
+}
+
+impl Fleet {
+    /// Makes the lab with `nodes` nodes and an empty folder; nothing runs yet.
+    ///
+    /// # Errors
+    /// Namespaces are not permitted.
+    pub fn new(nodes: usize) -> Result<Self> {
+        let lab = Topology::new(nodes, LanOptions::default())?;
+        let folder = tempfile::tempdir()?;
+        std::fs::create_dir(folder.path().join("manifests"))?;
+        std::fs::create_dir(folder.path().join("logs"))?;
+        let key = folder.path().join("key");
+        std::fs::write(&key, "a key of the lab, thirty-two byte")?;
+        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600))?;
+        let mut fleet = Self {
+            lab,
+            pods: Vec::new(),
+            webs: Vec::new(),
+            folder,
+            speakers: BTreeMap::new(),
+            extra: Vec::new(),
+        };
+        for n in 0..nodes {
+            fleet.add_pod(n)?;
+        }
+        let objects: String = (0..nodes).map(node_manifest).collect();
+        fleet.write("nodes.yaml", &objects)?;
+        Ok(fleet)
+    }
+
+    /// A pod in a namespace of its own, behind its node by a veth, with a web server.
+    fn add_pod(&mut self, n: usize) -> Result<()> {
+        let node = &self.lab.nodes[n];
+        let pod = Host::new(&format!("pod-{n}"))?;
+        node.add_veth_to("pod0", &pod, "eth0")?;
+        for (host, name, end) in [(node, "pod0", 1), (&pod, "eth0", 2)] {
+            host.link_up(name)?;
+            host.add_address(name, &format!("10.244.{n}.{end}/24"))?;
+            host.add_address(name, &format!("fd00:244:{n}::{end}/64"))?;
+        }
+        pod.add_route("0.0.0.0/0", &format!("10.244.{n}.1"))?;
+        pod.add_route("::/0", &format!("fd00:244:{n}::1"))?;
+        self.webs
+            .push(Web::start(&pod, SocketAddr::new("::".parse()?, POD_PORT))?);
+        self.pods.push(pod);
+        Ok(())
+    }
+
+    /// The folder of manifests.
+    pub fn manifests(&self) -> PathBuf {
+        self.folder.path().join("manifests")
+    }
+
+    /// The folder that statuses and events are written to.
+    pub fn state(&self) -> PathBuf {
+        self.folder.path().join("state")
+    }
+
+    /// Where node n's log is.
+    pub fn log(&self, n: usize) -> PathBuf {
+        self.folder
+            .path()
+            .join("logs")
+            .join(format!("node-{n}.log"))
+    }
+
+    /// Puts a manifest into the folder, whole or not at all.
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn write(&self, name: &str, text: &str) -> Result<()> {
+        let new = self.folder.path().join("new");
+        std::fs::write(&new, text)?;
+        Ok(std::fs::rename(new, self.manifests().join(name))?)
+    }
+
+    /// Takes a manifest away.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn remove(&self, name: &str) -> Result<()> {
+        Ok(std::fs::remove_file(self.manifests().join(name))?)
+    }
+
+    /// Starts `harbinger run` on node n.
+    ///
+    /// # Errors
+    /// The binary is missing.
+    pub fn start(&mut self, n: usize) -> Result<()> {
+        let mut command = self.command()?;
+        let peers: Vec<String> = (0..self.lab.nodes.len())
+            .map(|peer| format!("{}:{MEMBERS_PORT}", Topology::node_ipv4(peer)))
+            .collect();
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.log(n))?;
+        command
+            .arg("run")
+            .arg("--dir")
+            .arg(self.manifests())
+            .arg("--state")
+            .arg(self.state())
+            .args(["--node-name", &format!("node-{n}")])
+            .args([
+                "--members-bind",
+                &format!("{}:{MEMBERS_PORT}", Topology::node_ipv4(n)),
+            ])
+            .args(["--members-peers", &peers.join(",")])
+            .arg("--members-key-file")
+            .arg(self.folder.path().join("key"))
+            .args(["--port", "0", "--health-probe-port", "0"])
+            .args(["--metrics-plain", &format!("127.0.0.1:{ADMIN_PORT}")])
+            .args(["--log-format", "json"])
+            .args(&self.extra)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log);
+        let child = self.lab.nodes[n].spawn(command)?;
+        self.speakers.insert(n, child);
+        Ok(())
+    }
+
+    /// Starts every node.
+    ///
+    /// # Errors
+    /// As [`Fleet::start`].
+    pub fn start_all(&mut self) -> Result<()> {
+        (0..self.lab.nodes.len()).try_for_each(|n| self.start(n))
+    }
+
+    /// A command of the binary under test.
+    ///
+    /// # Errors
+    /// The binary is missing.
+    pub fn command(&self) -> Result<Command> {
+        Ok(Command::new(binary()?))
+    }
+
+    /// The process of node n, to be signalled.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn process(&mut self, n: usize) -> Result<&mut Child> {
+        match self.speakers.get_mut(&n) {
+            Some(child) => Ok(child),
+            None => bail!("nothing runs on node-{n}"),
+        }
+    }
+
+    /// Kills the process of node n (SIGKILL) and forgets it.
+    ///
+    /// # Errors
+    /// It does not run.
+    pub fn kill(&mut self, n: usize) -> Result<()> {
+        self.process(n)?.kill()?;
+        self.speakers.remove(&n);
+        Ok(())
+    }
+
+    /// Ends the process of node n in good order (SIGTERM) and waits for it.
+    ///
+    /// # Errors
+    /// It does not run, or does not end in time.
+    pub fn stop(&mut self, n: usize) -> Result<()> {
+        let child = self.process(n)?;
+        child.term();
+        child.wait_within(Duration::from_secs(10))?;
+        self.speakers.remove(&n);
+        Ok(())
+    }
+
+    /// Plays kube-proxy: on every node, `address:port` leads to the node's own pod.
+    ///
+    /// # Errors
+    /// nf_tables refuses.
+    pub fn proxy(&self, services: &[(IpAddr, u16)]) -> Result<()> {
+        for (n, node) in self.lab.nodes.iter().enumerate() {
+            let rules: Vec<nft::Dnat> = services
+                .iter()
+                .map(|(address, port)| nft::Dnat {
+                    protocol: nft::Protocol::Tcp,
+                    from: SocketAddr::new(*address, *port),
+                    to: SocketAddr::new(pod_address(n, address.is_ipv4()), POD_PORT),
+                    masquerade: true,
+                })
+                .collect();
+            nft::set(node, &rules)?;
+        }
+        Ok(())
+    }
+
+    /// Which node's hardware address this is.
+    ///
+    /// # Errors
+    /// An interface is missing.
+    pub fn node_of(&self, mac: [u8; 6]) -> Result<Option<usize>> {
+        for (n, node) in self.lab.nodes.iter().enumerate() {
+            if node.mac("eth0")? == mac {
+                return Ok(Some(n));
+            }
+        }
+        Ok(None)
+    }
+
+    /// All logs, for a failing test.
+    pub fn logs(&self) -> String {
+        let mut text = String::new();
+        for n in 0..self.lab.nodes.len() {
+            let log = std::fs::read_to_string(self.log(n)).unwrap_or_default();
+            let _infallible = writeln!(text, "--- node-{n}\n{log}");
+        }
+        text
+    }
+
+    /// Where everything is.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+/// The address of pod n.
+pub fn pod_address(n: usize, v4: bool) -> IpAddr {
+    let n16 = u16::try_from(n).expect("a lab is small");
+    let n8 = u8::try_from(n).expect("a lab is small");
+    if v4 {
+        IpAddr::from([10, 244, n8, 2])
+    } else {
+        IpAddr::from([0xfd00, 0x244, n16, 0, 0, 0, 0, 2])
+    }
+}
+
+fn node_manifest(n: usize) -> String {
+    format!(
+        "---\napiVersion: v1\nkind: Node\nmetadata: {{name: node-{n}}}\nstatus:\n  addresses:\n  \
+         - {{type: InternalIP, address: {}}}\n",
+        Topology::node_ipv4(n)
+    )
+}
+
+/// A pool and an advertisement for it.
+pub fn pool(addresses: &[&str]) -> String {
+    let list: String = addresses.iter().map(|a| format!("\n  - {a}")).collect();
+    format!(
+        "apiVersion: metallb.io/v1beta1\nkind: IPAddressPool\nmetadata: {{name: lan, namespace: metallb-system}}\n\
+         spec:\n  addresses:{list}\n---\n\
+         apiVersion: metallb.io/v1beta1\nkind: L2Advertisement\nmetadata: {{name: lan, namespace: metallb-system}}\n"
+    )
+}
+
+/// A Service of type LoadBalancer, served by every one of `nodes` nodes.
+pub fn service(name: &str, dual: bool, nodes: usize) -> String {
+    let families = if dual {
+        "\n  ipFamilyPolicy: RequireDualStack\n  ipFamilies: [IPv4, IPv6]\n  clusterIPs: [10.96.0.10, \"fd00:96::10\"]"
+    } else {
+        ""
+    };
+    let endpoints: Vec<String> = (0..nodes).map(|n| format!("node-{n}")).collect();
+    format!(
+        "---\napiVersion: v1\nkind: Service\nmetadata:\n  name: {name}\n  namespace: default\n  annotations:\n    \
+         harbinger.dev/endpoints: {}\nspec:\n  type: LoadBalancer{families}\n  ports:\n  - {{name: http, port: 80}}\n",
+        endpoints.join(",")
+    )
+}

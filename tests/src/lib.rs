@@ -1,0 +1,8 @@
+//! What the labs, the stories, the demo and the benches share.
+
+pub mod controlplane;
+pub mod fleet;
+pub mod lab;
+pub mod metallb_shaped;
+pub mod schema_table;
+pub mod validation;
