@@ -401,6 +401,9 @@ impl Membership {
     /// Takes a rank over the given one and goes on with the members known.
     fn rise_over(&mut self, rank: u64, now: Instant) {
         let raised = self.me().raised_over(rank);
+        if raised == *self.me() {
+            return;
+        }
         self.with_foca(now, |foca, wishes| foca.change_identity(raised, wishes));
         // Without this foca would stay silent until somebody speaks to the new identity, of which nobody may have heard.
         self.with_foca(now, |foca, wishes| {

@@ -152,6 +152,8 @@ impl Message {
 }
 
 /// Writes `boot | rank | family | address | port | length of the name | name`.
+///
+/// LIMIT: the zone of an IPv6 link-local address is not carried, as it means nothing on another node; use other addresses.
 pub(crate) fn put_identity(out: &mut Vec<u8>, identity: &Identity) {
     out.extend_from_slice(identity.boot.as_bytes());
     out.extend_from_slice(&identity.rank.to_be_bytes());

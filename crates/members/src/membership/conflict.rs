@@ -105,11 +105,15 @@ impl Membership {
             }
             return;
         }
-        if holder.outranks(self.me()) {
-            self.rise_over(holder.rank, now);
-        }
         self.resume_standing(now);
-        self.call(from);
+        if !holder.outranks(self.me()) {
+            return;
+        }
+        self.rise_over(holder.rank, now);
+        // At the end of all ranks we cannot rise: asking again at once would go on for ever.
+        if !holder.outranks(self.me()) {
+            self.call(from);
+        }
     }
 
     /// Members talk of another boot under our name that ranks higher.

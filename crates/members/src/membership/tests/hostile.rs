@@ -225,6 +225,34 @@ fn nonsense_from_a_holder_of_the_key_changes_nothing() {
 }
 
 #[test]
+fn a_name_held_at_the_highest_rank_starts_no_endless_exchange() {
+    let mut net = Net::formed(2, 118, 0);
+    let me = net.machine(0).me().clone();
+    let mut seal = Seal::new(boot(u64::MAX), keys(&[SECRET]));
+    let holder = Identity::new(
+        me.name.clone(),
+        address(0),
+        BootId::from_bytes([0xff; 16]),
+        u64::MAX,
+    );
+    net.sent.fill(0);
+    for _ in 0..100 {
+        let message = Message::Taken {
+            to: net.machine(0).me().boot,
+            holder: holder.clone(),
+            alive: false,
+        };
+        net.inject(
+            address(1),
+            address(0),
+            seal.seal(&message.encode()).expect("few"),
+        );
+        net.run(ms(2));
+    }
+    assert!(net.sent[0] < 1_000, "{} datagrams", net.sent[0]);
+}
+
+#[test]
 fn a_flood_of_made_up_members_is_bounded() {
     let start = origin();
     let me = Config::new("me", address(0), boot(900));

@@ -195,3 +195,9 @@ fn goes_plain_only_when_told_so() {
         Some(&Event::Up("node-1".into()))
     );
 }
+
+#[test]
+fn may_be_moved_to_the_thread_that_drives_it() {
+    fn is_send<T: Send>() {}
+    is_send::<Membership>();
+}
