@@ -17,7 +17,7 @@
 //! | `timers`, `runtime`, `random` | what foca needs from its surroundings |
 //!
 //! A datagram is `version (1) | key id (8) | boot id (16) | counter (8) | sealed payload | tag (16)`; the payload is one
-//! [message](crate::message). Integers are big endian throughout.
+//! message (see `message`). Integers are big endian throughout.
 
 mod codec;
 mod config;
