@@ -45,7 +45,7 @@ fn print_times(count: usize, times: &[Duration]) -> Duration {
     max
 }
 
-// L2-86
+// L2-86: the part of the membership, death to knowledge.
 #[test]
 fn everybody_knows_of_a_death_within_a_second() {
     for (count, kills) in [(2, 20), (3, 40), (5, 20), (20, 8), (50, 3)] {
@@ -54,7 +54,7 @@ fn everybody_knows_of_a_death_within_a_second() {
     }
 }
 
-// L2-86
+// L2-86: the part of the membership, death to knowledge.
 #[test]
 #[ignore = "200 machines without optimisation take longer than the whole suite may"]
 fn two_hundred_nodes_know_one_another_and_of_a_death_soon() {

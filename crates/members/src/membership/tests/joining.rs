@@ -65,7 +65,7 @@ fn one_address_is_enough_to_find_all() {
     assert!(net.run_until(ms(3_000), Net::everybody_has_records));
 }
 
-// L2-87
+// L2-87: what the start rule asks of the membership.
 #[test]
 fn a_node_alone_has_heard_nobody() {
     let mut net = Net::new(3, 3);
