@@ -276,8 +276,17 @@ pub(super) fn outcome(error: &kube::Error) -> Outcome {
     let kube::Error::Api(status) = error else {
         return Outcome::Unavailable(error.to_string());
     };
+    let of_uid = |cause: &kube::core::response::StatusCause| cause.field == "metadata.uid";
     match status.code {
         409 => Outcome::Conflict,
+        // Another object of that name, under the very version we know: "field is immutable".
+        422 if status
+            .details
+            .iter()
+            .any(|details| details.causes.iter().any(of_uid)) =>
+        {
+            Outcome::Conflict
+        }
         404 => Outcome::NotFound,
         400 | 403 | 405 | 413 | 415 | 422 => Outcome::Refused(status.message.clone()),
         _ => Outcome::Unavailable(status.message.clone()),
