@@ -6,6 +6,8 @@
 
 pub mod admin;
 pub mod cli;
+pub mod controller;
+pub mod daemon;
 pub mod explain;
 pub mod metrics;
 pub mod output;
@@ -13,3 +15,4 @@ pub mod plan;
 pub mod shutdown;
 pub mod speaker;
 pub mod telemetry;
+mod writes;

@@ -53,15 +53,24 @@ pub fn count(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-/// What the roles told for one scrape. Two roles in one process tell a family in parts; it appears once.
+/// What the roles told for one scrape. Two roles in one process tell a family in parts; it appears once, and
+/// a sample that both have is the sum of counters and the larger of gauges.
 #[derive(Debug)]
-struct Told(BTreeMap<Name, Vec<(Labels, i64)>>);
+struct Told(BTreeMap<Name, BTreeMap<Labels, i64>>);
 
 impl Told {
     fn new(families: Vec<Family>) -> Self {
-        let mut told: BTreeMap<Name, Vec<(Labels, i64)>> = BTreeMap::new();
+        let mut told: BTreeMap<Name, BTreeMap<Labels, i64>> = BTreeMap::new();
         for family in families {
-            told.entry(family.name).or_default().extend(family.samples);
+            let samples = told.entry(family.name).or_default();
+            for (labels, value) in family.samples {
+                let both = match (family.name.shape(), samples.get(&labels)) {
+                    (_, None) => value,
+                    (Shape::Counter, Some(other)) => value.saturating_add(*other),
+                    (Shape::Gauge, Some(other)) => value.max(*other),
+                };
+                samples.insert(labels, both);
+            }
         }
         Self(told)
     }
@@ -79,7 +88,7 @@ impl Collector for Told {
 fn encode_family(
     encoder: &mut DescriptorEncoder<'_>,
     name: Name,
-    samples: &[(Labels, i64)],
+    samples: &BTreeMap<Labels, i64>,
 ) -> fmt::Result {
     let (kind, stem) = match name.shape() {
         Shape::Gauge => (MetricType::Gauge, name.as_str()),

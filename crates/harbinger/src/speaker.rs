@@ -1,3 +1,5 @@
 //! The speaker role: what this node announces, decided by the engine, carried to real sockets here.
 
+pub mod brain;
 pub mod interfaces;
+pub mod wire;

@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
-use kube::config::{KubeConfigOptions, Kubeconfig as File};
 
 use crate::cli::metallb::{self, go_bool};
 use crate::telemetry::{Level, LogControl, LogFormat};
@@ -31,32 +30,14 @@ pub struct Kubeconfig {
 }
 
 impl Kubeconfig {
-    /// A client of that cluster. Nothing is asked yet.
+    /// A client of that cluster. Nothing is asked yet. To be called in the runtime where it is used.
     ///
     /// # Errors
     /// No configuration can be found or read.
     pub async fn client(&self) -> anyhow::Result<kube::Client> {
-        let options = KubeConfigOptions {
-            context: self.context.clone(),
-            ..KubeConfigOptions::default()
-        };
-        let mend = "name a kubeconfig with --kubeconfig FILE";
-        let config = match &self.kubeconfig {
-            Some(path) => {
-                let file = File::read_from(path)
-                    .with_context(|| format!("cannot read {}; {mend}", path.display()))?;
-                kube::Config::from_custom_kubeconfig(file, &options)
-                    .await
-                    .with_context(|| format!("{}: no usable context", path.display()))?
-            }
-            None if self.context.is_some() => kube::Config::from_kubeconfig(&options)
-                .await
-                .with_context(|| format!("no usable context; {mend}"))?,
-            None => kube::Config::infer()
-                .await
-                .with_context(|| format!("no cluster is configured; {mend}"))?,
-        };
-        kube::Client::try_from(config).context("the cluster's configuration is of no use")
+        cluster::connect(self.kubeconfig.as_deref(), self.context.as_deref())
+            .await
+            .context("no cluster to ask; name a kubeconfig with --kubeconfig FILE")
     }
 }
 
@@ -247,7 +228,8 @@ pub struct Announce {
         default_missing_value = "true", default_value = "false", value_name = "BOOL")]
     pub ignore_exclude_lb: bool,
     /// Which of several nodes answers for an address.
-    #[arg(long, value_enum, default_value_t)]
+    // Fair placement moves addresses at every change until claims are sticky.
+    #[arg(long, value_enum, default_value = "metallb")]
     pub placement: PlacementArg,
 }
 
@@ -285,6 +267,9 @@ pub struct Members {
     )]
     pub ml_secret_name: String,
 }
+
+/// The Secret with the membership key when none is said.
+pub const SECRET: &str = "memberlist";
 
 /// Membership's port when none is said.
 pub const MEMBERS_PORT: u16 = 7946;

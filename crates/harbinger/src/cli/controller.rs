@@ -23,10 +23,20 @@ pub struct Args {
     #[command(flatten)]
     pub lease: Lease,
     /// Name of the Secret with the membership key, created when absent; empty: none is created.
-    #[arg(long, env = "METALLB_ML_SECRET_NAME", default_value = "", value_name = "NAME")]
+    #[arg(
+        long,
+        env = "METALLB_ML_SECRET_NAME",
+        default_value = "",
+        value_name = "NAME"
+    )]
     pub ml_secret_name: String,
     /// Name of our Deployment; MetalLB makes it the owner of that Secret, here nothing owns it.
-    #[arg(long, env = "METALLB_DEPLOYMENT", default_value = "", value_name = "NAME")]
+    #[arg(
+        long,
+        env = "METALLB_DEPLOYMENT",
+        default_value = "",
+        value_name = "NAME"
+    )]
     pub deployment: String,
     /// enabled or disabled mean the same here: there is no webhook.
     #[arg(long, value_name = "MODE")]

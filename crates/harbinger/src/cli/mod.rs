@@ -6,11 +6,14 @@
 pub mod args;
 pub mod check;
 pub mod completions;
+pub mod controller;
 pub mod crds;
 pub mod explain;
 mod live;
 pub mod metallb;
 pub mod plan;
+pub mod run;
+pub mod speaker;
 pub mod version;
 
 #[cfg(test)]
@@ -35,6 +38,12 @@ pub struct Cli {
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
+    /// Allocate addresses and write statuses; several replicas, one leader.
+    Controller(Box<controller::Args>),
+    /// Announce addresses from this node.
+    Speaker(Box<speaker::Args>),
+    /// Both in one process, on a cluster or on a folder of manifests.
+    Run(Box<run::Args>),
     /// Say what would be assigned and announced, from manifests alone.
     Plan(plan::Args),
     /// Walk the path of a Service and name the first broken hop.
@@ -81,6 +90,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 /// The question could not be answered; the text is the one message with its mend.
 pub fn run(cli: Cli) -> anyhow::Result<Verdict> {
     match cli.verb {
+        Verb::Controller(args) => controller::run(&args),
+        Verb::Speaker(args) => speaker::run(&args),
+        Verb::Run(args) => run::run(&args),
         Verb::Plan(args) => plan::run(&args),
         Verb::Explain(args) => explain::run(&args),
         Verb::Check(args) => check::run(&args),

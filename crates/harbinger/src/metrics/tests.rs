@@ -60,6 +60,24 @@ fn a_family_told_by_two_roles_appears_once() {
 }
 
 #[test]
+fn a_sample_told_by_two_roles_is_one() {
+    let text = text(vec![
+        Family::one(Name::ClientUpdates, 2),
+        Family::one(Name::ClientConfigStale, 1),
+        Family::one(Name::ClientUpdates, 3),
+        Family::one(Name::ClientConfigStale, 0),
+    ]);
+    assert!(
+        text.contains("\nmetallb_k8s_client_updates_total 5\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains("\nmetallb_k8s_client_config_stale_bool 1\n"),
+        "{text}"
+    );
+}
+
+#[test]
 fn a_label_cannot_break_a_line() {
     let evil = vec![("service", "a\"} 1\nevil 2".to_owned())];
     let text = text(vec![Family::new(Name::SpeakerAnnounced, vec![(evil, 1)])]);

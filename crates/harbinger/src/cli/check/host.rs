@@ -23,21 +23,21 @@ pub struct Use {
 }
 
 /// /metrics.
-pub const METRICS: Use = Use {
+pub(super) const METRICS: Use = Use {
     what: "metrics",
     flag: "--port",
     transport: Transport::Tcp,
     loopback: false,
 };
 /// The membership.
-pub const MEMBERS: Use = Use {
+pub(super) const MEMBERS: Use = Use {
     what: "membership",
     flag: "--ml-bindport or --members-bind",
     transport: Transport::Udp,
     loopback: false,
 };
 /// /healthz.
-pub const HEALTH: Use = Use {
+pub(super) const HEALTH: Use = Use {
     what: "health",
     flag: "--health-probe-port",
     transport: Transport::Tcp,

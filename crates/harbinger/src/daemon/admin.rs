@@ -1,0 +1,53 @@
+//! The three listeners of an operator.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use axum::middleware;
+
+use super::Process;
+use crate::admin::guard::{Guard, guard};
+use crate::admin::{Admin, bind, health_router, router, serve, tls};
+use crate::cli::args::{Ports, TlsMin};
+use crate::metrics::Metrics;
+
+/// Binds and starts what the flags ask for. Without a cluster nobody can be asked who may look, so there is no
+/// guarded port. `local` binds health to the loopback, as a speaker in the host's network does.
+pub(super) async fn start(
+    process: &mut Process,
+    ports: &Ports,
+    client: Option<kube::Client>,
+    local: bool,
+) -> anyhow::Result<()> {
+    let admin = Admin {
+        metrics: Arc::new(Metrics::new(&process.timings)),
+        log: process.log.clone(),
+        roles: process.roles.clone(),
+    };
+    if let Some(address) = ports.metrics_plain {
+        let listener = bind(address, "--metrics-plain").await?;
+        let part = serve(listener, router(admin.clone()), process.stop.clone());
+        process.part("plain metrics", part);
+    }
+    if ports.health_probe_port != 0 {
+        let host = if local {
+            IpAddr::V4(Ipv4Addr::LOCALHOST)
+        } else {
+            IpAddr::V4(Ipv4Addr::UNSPECIFIED)
+        };
+        let address = SocketAddr::new(host, ports.health_probe_port);
+        let listener = bind(address, "--health-probe-port").await?;
+        let part = serve(listener, health_router(admin.clone()), process.stop.clone());
+        process.part("health", part);
+    }
+    if let Some(client) = client.filter(|_| ports.port != 0) {
+        let tls12 = ports.tls_min_version == TlsMin::V12;
+        let config = tls::config(ports.metrics_cert_dir.as_deref(), tls12)?;
+        let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), ports.port);
+        let listener = tls::TlsListener::new(bind(address, "--port").await?, config);
+        let guarded =
+            router(admin).layer(middleware::from_fn_with_state(Guard::new(client), guard));
+        process.part("metrics", serve(listener, guarded, process.stop.clone()));
+    }
+    Ok(())
+}

@@ -1,0 +1,126 @@
+//! The speaker as numbers, pages and log lines.
+
+use engine::plan::NodePlan;
+use engine::problem::Severity;
+use engine::speaker::Speaker;
+
+use crate::admin::Page;
+use crate::controller::problems;
+use crate::metrics::{Family, Labels, Name, count};
+use crate::speaker::wire::WireReport;
+
+/// What the loop itself counts.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counters {
+    pub(super) changes: u64,
+    pub(super) unreadable: u64,
+    pub(super) turns: u64,
+    pub(super) busy_micros: u64,
+}
+
+pub(super) fn families(
+    machine: &Speaker,
+    counters: &Counters,
+    node: &str,
+    report: &WireReport,
+) -> Vec<Family> {
+    let told = machine.problems();
+    let stale = told
+        .iter()
+        .any(|problem| problem.severity == Severity::Error);
+    let of_loop = || vec![("loop", "speaker".to_owned())];
+    vec![
+        Family::one(Name::ClientUpdates, count(counters.changes)),
+        Family::one(Name::ClientUpdateErrors, count(counters.unreadable)),
+        Family::one(Name::ClientConfigLoaded, i64::from(machine.is_planned())),
+        Family::one(Name::ClientConfigStale, i64::from(stale)),
+        Family::new(Name::Turns, vec![(of_loop(), count(counters.turns))]),
+        Family::new(
+            Name::TurnMicros,
+            vec![(of_loop(), count(counters.busy_micros))],
+        ),
+        problems("speaker", told.iter()),
+        announced(&machine.desired().plan, node),
+        answering(machine, report),
+    ]
+}
+
+/// MetalLB's gauge of what is meant to be announced.
+fn announced(plan: &NodePlan, node: &str) -> Family {
+    let samples = plan
+        .announcements
+        .iter()
+        .flat_map(|(address, announcement)| {
+            announcement.services.iter().map(move |service| {
+                let labels: Labels = vec![
+                    ("service", service.to_string()),
+                    ("protocol", "layer2".to_owned()),
+                    ("node", node.to_owned()),
+                    ("ip", address.to_string()),
+                ];
+                (labels, 1)
+            })
+        });
+    Family::new(Name::SpeakerAnnounced, samples.collect())
+}
+
+fn answering(machine: &Speaker, report: &WireReport) -> Family {
+    let name = |index: &u32| {
+        let interfaces = machine.facts().interfaces.as_ref();
+        interfaces
+            .and_then(|all| all.get(index))
+            .map_or_else(|| index.to_string(), |interface| interface.name.clone())
+    };
+    let samples = report.facts.announced.iter().flat_map(|(index, set)| {
+        let interface = name(index);
+        set.iter().map(move |address| {
+            let labels: Labels = vec![
+                ("interface", interface.clone()),
+                ("ip", address.to_string()),
+            ];
+            (labels, 1)
+        })
+    });
+    Family::new(Name::SpeakerAnswering, samples.collect())
+}
+
+pub(super) fn page(machine: &Speaker, page: Page) -> String {
+    match page {
+        Page::World => format!("{:#?}", machine.world()),
+        Page::Plan => format!(
+            "{:#?}\n{:#?}\n{:#?}",
+            machine.desired(),
+            machine.entries(),
+            machine.problems()
+        ),
+        Page::Facts => format!("{:#?}", machine.facts()),
+    }
+}
+
+/// What begins and what ends here, a line each.
+pub(super) fn tell_moves(node: &str, old: &NodePlan, new: &NodePlan) {
+    if !tracing::enabled!(tracing::Level::INFO) {
+        return;
+    }
+    for (address, announcement) in &new.announcements {
+        if old.announcements.get(address) != Some(announcement) {
+            let services: Vec<String> = announcement
+                .services
+                .iter()
+                .map(ToString::to_string)
+                .collect();
+            tracing::info!(
+                event = "serviceAnnounced", node, ip = %address, services = services.join(","),
+                protocol = "layer2", "this node announces it"
+            );
+        }
+    }
+    for address in old.announcements.keys() {
+        if !new.announcements.contains_key(address) {
+            tracing::info!(
+                event = "serviceWithdrawn", node, ip = %address, protocol = "layer2",
+                "this node announces it no more"
+            );
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! The wire thread: one loop that drives [`engine::wire::Wire`] over real sockets.
+//!
+//! ```text
+//!   brain ── watch<Arc<Desired>> ──►┌──────────┐── frames, datagrams ──► kernel
+//!   kernel ── interfaces (watch) ──►│   loop   │
+//!   kernel ── frames, datagrams ───►│          │── watch<WireReport> ──► brain
+//!   admin ── Question (mpsc, 4) ───►└──────────┘
+//! ```
+//! The clock is read once per turn; at most 256 frames of a socket are taken in a turn and every socket that is
+//! ready gets its turn, so that a storm on one interface starves nobody. Whole states flow in both directions,
+//! so the loop may be stopped at any await; stopped in good order it says goodbye first.
+
+mod metrics;
+mod sockets;
+mod told;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use engine::facts::Interface;
+use engine::speaker::Desired;
+use engine::wire::{Event, FRAMES_PER_TURN, Input, Transmit, Wire, WireConfig, WireFacts};
+use futures::{FutureExt, StreamExt};
+use linux::udp::MemberSocket;
+use tokio::sync::{mpsc, watch};
+
+use crate::admin::{Page, Question};
+use crate::shutdown::Stop;
+use crate::speaker::interfaces::interfaces;
+use sockets::{Ready, Sockets};
+
+/// How long the goodbye may take: foca needs a few gossip rounds of 50 ms.
+const LEAVE_MAX: Duration = Duration::from_secs(1);
+
+/// What the wire thread tells the brain; a whole state.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WireReport {
+    /// Interfaces of this node; none before the first picture.
+    pub interfaces: Option<Arc<BTreeMap<u32, Interface>>>,
+    /// What the machine knows.
+    pub facts: Arc<WireFacts>,
+}
+
+/// What the wire thread is given.
+pub struct Setup {
+    /// Of the machine.
+    pub config: WireConfig,
+    /// Split from the process's seed.
+    pub seed: u64,
+    /// Where the membership listens; none: it is off.
+    pub members: Option<std::net::SocketAddr>,
+    /// What is wanted.
+    pub desired: watch::Receiver<Arc<Desired>>,
+    /// What is told.
+    pub report: watch::Sender<WireReport>,
+    /// The sockets of the start are open.
+    pub ready: watch::Sender<bool>,
+    /// Of the admin server.
+    pub questions: mpsc::Receiver<Question>,
+    /// The process is to stop.
+    pub stop: Stop,
+}
+
+/// Runs until asked to stop. To be called in a current-thread runtime on a thread of its own, in the network
+/// namespace whose interfaces are meant.
+///
+/// # Errors
+/// It cannot start: interfaces cannot be read, the membership's port cannot be had.
+pub async fn run(setup: Setup, started: impl FnOnce()) -> anyhow::Result<()> {
+    let (links, snapshot) = linux::route::Links::open(linux::route::Options::default()).await?;
+    let following = links.run();
+    let members = setup.members.map(members_socket).transpose()?;
+    let wire = Wire::new(setup.config, setup.seed, Instant::now())
+        .map_err(|error| anyhow::anyhow!("the membership cannot work: {error}"))?;
+    let mut turns = Loop {
+        wire,
+        sockets: Sockets::new(members),
+        desired: setup.desired,
+        links: snapshot,
+        report: setup.report,
+        questions: setup.questions,
+        interfaces: None,
+        told: told::Told::default(),
+        counters: Counters::default(),
+    };
+    setup.ready.send_replace(true);
+    started();
+    tokio::select! {
+        result = turns.run(&setup.stop) => result,
+        () = following => Err(anyhow::anyhow!("the interfaces are no longer followed")),
+    }
+}
+
+fn members_socket(address: std::net::SocketAddr) -> anyhow::Result<MemberSocket> {
+    MemberSocket::bind(address).map_err(|error| {
+        anyhow::Error::new(error).context(format!(
+            "the membership cannot listen on {address}; free the port (MetalLB's speaker?), or choose another with --members-bind or --ml-bindport"
+        ))
+    })
+}
+
+/// What the loop itself counts.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counters {
+    turns: u64,
+    busy_micros: u64,
+    frames_unsent: u64,
+    datagrams_unsent: u64,
+}
+
+struct Loop {
+    wire: Wire,
+    sockets: Sockets,
+    desired: watch::Receiver<Arc<Desired>>,
+    links: watch::Receiver<Arc<linux::route::Snapshot>>,
+    report: watch::Sender<WireReport>,
+    questions: mpsc::Receiver<Question>,
+    interfaces: Option<Arc<BTreeMap<u32, Interface>>>,
+    told: told::Told,
+    counters: Counters,
+}
+
+/// Why a turn began.
+enum Wake {
+    Ready(Ready),
+    Desired,
+    Links,
+    Question(Option<Question>),
+    Timeout,
+    Stop,
+}
+
+impl Loop {
+    async fn run(&mut self, stop: &Stop) -> anyhow::Result<()> {
+        let now = Instant::now();
+        self.take_links(now);
+        self.take_desired(now);
+        self.settle(now);
+        let mut stopping = pin!(stop.wait());
+        let mut patience: Option<Instant> = None;
+        loop {
+            let wake = self.wait(stopping.as_mut(), patience).await;
+            let now = Instant::now();
+            match wake {
+                Wake::Ready(ready) => self.take_ready(ready, now),
+                Wake::Desired => self.take_desired(now),
+                Wake::Links => self.take_links(now),
+                Wake::Question(question) => self.answer(question),
+                Wake::Timeout => {}
+                Wake::Stop => {
+                    self.wire.leave(now);
+                    patience = Some(now + LEAVE_MAX);
+                }
+            }
+            if self.wire.poll_timeout().is_some_and(|due| due <= now) {
+                self.wire.handle_timeout(now);
+            }
+            self.settle(now);
+            self.counters.turns += 1;
+            let busy = u64::try_from(now.elapsed().as_micros()).unwrap_or(0);
+            self.counters.busy_micros += busy;
+            let left = patience.is_some_and(|end| end <= now || self.wire.poll_timeout().is_none());
+            if left {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn wait(
+        &mut self,
+        stopping: std::pin::Pin<&mut impl Future<Output = ()>>,
+        patience: Option<Instant>,
+    ) -> Wake {
+        let deadline = [self.wire.poll_timeout(), patience]
+            .into_iter()
+            .flatten()
+            .min();
+        let timeout = async {
+            match deadline {
+                Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            // Frames first: an answer is what a neighbour waits for.
+            biased;
+            Some(ready) = self.sockets.ready.next() => Wake::Ready(ready),
+            () = stopping, if patience.is_none() => Wake::Stop,
+            // A brain that has ended ends the process by itself; the last desire stands.
+            Ok(()) = self.desired.changed() => Wake::Desired,
+            Ok(()) = self.links.changed() => Wake::Links,
+            question = self.questions.recv(), if !self.questions.is_closed() => Wake::Question(question),
+            () = timeout => Wake::Timeout,
+        }
+    }
+
+    fn take_desired(&mut self, now: Instant) {
+        let desired = Arc::clone(&self.desired.borrow_and_update());
+        self.wire.set_desired(desired, now);
+    }
+
+    fn take_links(&mut self, now: Instant) {
+        let snapshot = Arc::clone(&self.links.borrow_and_update());
+        let interfaces = Arc::new(interfaces(&snapshot));
+        self.wire.set_interfaces(&interfaces, now);
+        self.interfaces = Some(interfaces);
+    }
+
+    /// Every socket that is ready now gets its turn, each with its own bound.
+    fn take_ready(&mut self, first: Ready, now: Instant) {
+        let mut next = Some(first);
+        // No more turns than sockets: one that stays ready is looked at in the next turn again.
+        for _ in 0..=self.sockets.count() {
+            let Some(ready) = next else {
+                return;
+            };
+            let wire = &mut self.wire;
+            let taken = self
+                .sockets
+                .take(ready, FRAMES_PER_TURN, |input: Input<'_>| {
+                    wire.handle_input(input, now);
+                });
+            if let Err((ifindex, why)) = taken {
+                self.sockets.close(ifindex);
+                self.wire.socket_failed(ifindex, why, now);
+            }
+            self.transmit(now);
+            next = self.sockets.ready.next().now_or_never().flatten();
+        }
+    }
+
+    /// Carries out what the machine asks for until it asks for nothing more, then tells the brain.
+    fn settle(&mut self, now: Instant) {
+        while let Some(action) = self.wire.poll_action() {
+            self.sockets.act(action, &mut self.wire, now);
+        }
+        self.sockets.settle_groups(&mut self.wire, now);
+        self.transmit(now);
+        while let Some(event) = self.wire.poll_event() {
+            self.tell(event);
+        }
+        let report = WireReport {
+            interfaces: self.interfaces.clone(),
+            facts: Arc::clone(self.wire.facts()),
+        };
+        self.report.send_if_modified(|old| {
+            let same_interfaces = match (&old.interfaces, &report.interfaces) {
+                (Some(old), Some(new)) => Arc::ptr_eq(old, new),
+                (old, new) => old.is_none() && new.is_none(),
+            };
+            let same = same_interfaces && Arc::ptr_eq(&old.facts, &report.facts);
+            if !same {
+                *old = report;
+            }
+            !same
+        });
+    }
+
+    fn transmit(&mut self, now: Instant) {
+        while let Some(transmit) = self.wire.poll_transmit() {
+            match transmit {
+                Transmit::Frame {
+                    ifindex,
+                    bytes,
+                    kind,
+                } => {
+                    if self.sockets.send(ifindex, &bytes).is_err() {
+                        self.counters.frames_unsent += 1;
+                        self.wire.transmit_failed(ifindex, kind, now);
+                    }
+                }
+                // A lost datagram is what the protocol is made for.
+                Transmit::Datagram { to, bytes } => {
+                    if self.sockets.send_datagram(&bytes, to).is_err() {
+                        self.counters.datagrams_unsent += 1;
+                    }
+                }
+            }
+        }
+    }
+
+    fn answer(&mut self, question: Option<Question>) {
+        match question {
+            Some(Question::Metrics(sender)) => {
+                let _gone = sender.send(metrics::families(&self.wire, &self.counters));
+            }
+            Some(Question::Page(page, sender)) => {
+                let text = match page {
+                    Page::World => format!("{:#?}", self.interfaces),
+                    Page::Plan => format!("{:#?}", self.desired.borrow()),
+                    Page::Facts => format!("{:#?}", self.wire.facts()),
+                };
+                let _gone = sender.send(text);
+            }
+            None => {}
+        }
+    }
+
+    fn tell(&mut self, event: Event) {
+        let name = |index: u32| {
+            let interfaces = self.interfaces.as_ref();
+            interfaces
+                .and_then(|all| all.get(&index))
+                .map_or_else(|| index.to_string(), |interface| interface.name.clone())
+        };
+        self.told.tell(event, name);
+    }
+}

@@ -1,0 +1,122 @@
+//! The wire's counters as families.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use engine::wire::Wire;
+
+use super::Counters;
+use crate::metrics::{Family, Labels, Name, count};
+
+pub(super) fn families(wire: &Wire, counters: &Counters) -> Vec<Family> {
+    let mut all = layer2(wire);
+    all.extend(frames(wire));
+    all.push(Family::one(
+        Name::FramesUnsent,
+        count(counters.frames_unsent),
+    ));
+    let of_loop = || vec![("loop", "wire".to_owned())];
+    all.push(Family::new(
+        Name::Turns,
+        vec![(of_loop(), count(counters.turns))],
+    ));
+    all.push(Family::new(
+        Name::TurnMicros,
+        vec![(of_loop(), count(counters.busy_micros))],
+    ));
+    all.push(Family::one(
+        Name::LateTurns,
+        count(wire.counters().late_turns),
+    ));
+    all.extend(members(wire, counters));
+    all
+}
+
+/// MetalLB's three: by address, over all interfaces.
+fn layer2(wire: &Wire) -> Vec<Family> {
+    let mut sums: BTreeMap<IpAddr, [u64; 4]> = BTreeMap::new();
+    for (_, responder) in wire.responders() {
+        for (address, counters) in &responder.counters().addresses {
+            let sum = sums.entry(*address).or_default();
+            let more = [
+                counters.requests_received,
+                counters.responses_sent,
+                counters.gratuitous_sent,
+                counters.foreign_claims,
+            ];
+            for (sum, more) in sum.iter_mut().zip(more) {
+                *sum = sum.saturating_add(more);
+            }
+        }
+    }
+    let family = |name, pick: fn(&[u64; 4]) -> u64| {
+        let samples = sums.iter().map(|(address, sum)| {
+            let labels: Labels = vec![("ip", address.to_string())];
+            (labels, count(pick(sum)))
+        });
+        Family::new(name, samples.collect())
+    };
+    vec![
+        family(Name::Layer2RequestsReceived, |[received, ..]| *received),
+        family(Name::Layer2ResponsesSent, |[_, sent, ..]| *sent),
+        family(Name::Layer2GratuitousSent, |[_, _, gratuitous, _]| {
+            *gratuitous
+        }),
+        family(Name::ForeignClaims, |[.., claims]| *claims),
+    ]
+}
+
+fn frames(wire: &Wire) -> Vec<Family> {
+    let mut dropped: BTreeMap<&'static str, u64> = BTreeMap::new();
+    let mut received = 0_u64;
+    for (_, responder) in wire.responders() {
+        let counters = responder.counters();
+        received = received.saturating_add(counters.frames_received);
+        for reason in l2::DropReason::ALL {
+            let sum = dropped.entry(reason.as_str()).or_default();
+            *sum = sum.saturating_add(counters.dropped(*reason));
+        }
+    }
+    vec![
+        Family::one(Name::FramesReceived, count(received)),
+        Family::new(Name::FramesDropped, reasons(dropped)),
+    ]
+}
+
+fn reasons(sums: BTreeMap<&'static str, u64>) -> Vec<(Labels, i64)> {
+    sums.into_iter()
+        .map(|(reason, sum)| (vec![("reason", reason.to_owned())], count(sum)))
+        .collect()
+}
+
+fn members(wire: &Wire, own: &Counters) -> Vec<Family> {
+    let view = &wire.facts().members;
+    let mut all = vec![
+        Family::one(
+            Name::MembersAlive,
+            i64::try_from(view.alive.len()).unwrap_or(i64::MAX),
+        ),
+        Family::one(Name::MembersSettled, i64::from(view.settled)),
+    ];
+    let Some(membership) = wire.membership() else {
+        return all;
+    };
+    let counters = membership.counters();
+    let direction = |name: &str, value: u64| {
+        let labels: Labels = vec![("direction", name.to_owned())];
+        (labels, count(value))
+    };
+    all.push(Family::new(
+        Name::MembersDatagrams,
+        vec![
+            direction("received", counters.received),
+            direction("sent", counters.sent.saturating_sub(own.datagrams_unsent)),
+        ],
+    ));
+    let dropped = members::DropReason::ALL
+        .iter()
+        .map(|reason| (reason.label(), counters.dropped(*reason)))
+        .collect();
+    all.push(Family::new(Name::MembersDropped, reasons(dropped)));
+    all
+}

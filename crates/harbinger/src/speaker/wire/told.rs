@@ -1,0 +1,93 @@
+//! Events of the wire as log lines: flips are told, repetitions are counted elsewhere.
+
+use std::collections::BTreeMap;
+
+use engine::wire::Event;
+
+/// What was said last, so that the same is not said again.
+#[derive(Default)]
+pub(super) struct Told {
+    failures: BTreeMap<u32, String>,
+}
+
+/// LIMIT: interfaces whose last failure is remembered; beyond it a failure is told again.
+const FAILURES_MAX: usize = 1_024;
+
+impl Told {
+    pub(super) fn tell(&mut self, event: Event, name: impl Fn(u32) -> String) {
+        match event {
+            Event::ForeignClaim {
+                ifindex,
+                address,
+                mac,
+            } => tracing::warn!(
+                event = "foreignClaim", interface = name(ifindex), ip = %address, mac = ?mac,
+                "another station claims an address that this node answers for"
+            ),
+            Event::InterfaceFailed { ifindex, why } => self.failed(ifindex, why, &name(ifindex)),
+            Event::Late { by } => tracing::warn!(
+                event = "late",
+                millis = u64::try_from(by.as_millis()).unwrap_or(u64::MAX),
+                "this process was stopped for a while: nothing is answered until the members are heard"
+            ),
+            Event::Resumed => tracing::info!(event = "resumed", "answering goes on"),
+            Event::MembershipRefused(why) => {
+                tracing::error!(event = "membershipRefused", %why, "the membership's key or record is not used");
+            }
+            Event::Member(event) => member(event),
+        }
+    }
+
+    fn failed(&mut self, ifindex: u32, why: String, interface: &str) {
+        if self.failures.get(&ifindex) == Some(&why) {
+            return;
+        }
+        tracing::warn!(event = "interfaceFailed", interface, %why, "its sockets cannot be used, trying again");
+        if self.failures.len() >= FAILURES_MAX {
+            self.failures.clear();
+        }
+        self.failures.insert(ifindex, why);
+    }
+}
+
+fn member(event: members::Event) {
+    use members::Event as Member;
+    match event {
+        Member::Up(node) => tracing::info!(event = "memberUp", node, "a speaker is alive"),
+        Member::Down(node) => {
+            tracing::warn!(event = "memberDown", node, "a speaker is taken for dead")
+        }
+        Member::Left(node) => tracing::info!(event = "memberLeft", node, "a speaker said goodbye"),
+        Member::Restarted(node) => {
+            tracing::info!(event = "memberRestarted", node, "a speaker was restarted")
+        }
+        Member::RecordChanged(node) => {
+            tracing::debug!(
+                event = "memberRecord",
+                node,
+                "a speaker's interfaces changed"
+            );
+        }
+        Member::NameConflict {
+            name,
+            keeper,
+            ignored,
+        } => tracing::error!(
+            event = "nameConflict", node = name, %keeper, %ignored,
+            "two living speakers have one node name; the later one stands back, give it another --node-name"
+        ),
+        Member::WrongKey { from } => tracing::warn!(
+            event = "wrongKey", %from,
+            "a peer seals with another membership key and is ignored; give all speakers the same"
+        ),
+        Member::NoKey => tracing::warn!(
+            event = "noKey",
+            "there is no membership key yet: this speaker is alone until it comes"
+        ),
+        Member::Joined => tracing::info!(event = "joined", "the first other speaker was found"),
+        Member::Isolated => {
+            tracing::warn!(event = "isolated", "no other speaker is alive any more")
+        }
+        other => tracing::info!(event = "member", what = ?other, "membership"),
+    }
+}

@@ -1,0 +1,99 @@
+//! Writes on their way to the cluster: bounded by the machine that asked for them, carried out side by side.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use cluster::Source;
+use engine::write::{Outcome, Ticket, Write};
+use tokio::task::JoinSet;
+
+use crate::metrics::{Family, Labels, Name, count};
+
+/// The writes of one role. Their number is bounded by the machine's queue (32 in flight).
+pub(crate) struct Writes {
+    source: Arc<dyn Source>,
+    role: &'static str,
+    running: JoinSet<(Ticket, &'static str, Outcome)>,
+    done: BTreeMap<(&'static str, &'static str), u64>,
+}
+
+impl Writes {
+    /// None on the way.
+    pub(crate) fn new(source: Arc<dyn Source>, role: &'static str) -> Self {
+        Self {
+            source,
+            role,
+            running: JoinSet::new(),
+            done: BTreeMap::new(),
+        }
+    }
+
+    /// Sends one.
+    pub(crate) fn start(&mut self, ticket: Ticket, write: Write, deadline: Option<Instant>) {
+        let kind = kind(&write);
+        let request = self.source.carry_out(write, deadline);
+        self.running
+            .spawn(async move { (ticket, kind, request.await) });
+    }
+
+    /// The next that ended; none while none is on the way. Cancel safe.
+    pub(crate) async fn ended(&mut self) -> Option<(Ticket, Outcome)> {
+        let joined = self.running.join_next().await?;
+        // A request that panicked is a defect of ours: the process must not go on without its outcome.
+        let (ticket, kind, outcome) = joined.expect("a write does not panic and is not aborted");
+        let word = word(&outcome);
+        match &outcome {
+            Outcome::Refused(why) => {
+                tracing::warn!(event = "writeRefused", role = self.role, kind, %why, "the cluster refuses a write");
+            }
+            Outcome::Unavailable(why) => {
+                tracing::debug!(event = "writeUnavailable", role = self.role, kind, %why, "a write is tried again");
+            }
+            Outcome::Done(_) | Outcome::Conflict | Outcome::NotFound => {}
+        }
+        let counter = self.done.entry((kind, word)).or_default();
+        *counter = counter.saturating_add(1);
+        Some((ticket, outcome))
+    }
+
+    /// None is on the way.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.running.is_empty()
+    }
+
+    /// Counters.
+    pub(crate) fn families(&self) -> Vec<Family> {
+        let samples = self.done.iter().map(|((kind, outcome), number)| {
+            let labels: Labels = vec![
+                ("role", self.role.to_owned()),
+                ("kind", (*kind).to_owned()),
+                ("outcome", (*outcome).to_owned()),
+            ];
+            (labels, count(*number))
+        });
+        vec![Family::new(Name::Writes, samples.collect())]
+    }
+}
+
+fn kind(write: &Write) -> &'static str {
+    match write {
+        Write::ServiceStatus(_) => "serviceStatus",
+        Write::PoolStatus { .. } => "poolStatus",
+        Write::Event(_) => "event",
+        Write::L2Status { .. } => "l2Status",
+        Write::DeleteL2Status(_) => "deleteL2Status",
+        Write::ConfigurationState(_) => "configurationState",
+        Write::MembershipSecret(_) => "membershipSecret",
+    }
+}
+
+fn word(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Done(_) => "done",
+        Outcome::Conflict => "conflict",
+        Outcome::NotFound => "notFound",
+        Outcome::Refused(_) => "refused",
+        Outcome::Unavailable(_) => "unavailable",
+    }
+}
