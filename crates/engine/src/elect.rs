@@ -21,7 +21,7 @@ pub mod share;
 mod verdict;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use elector::Elector;
 pub use keeper::kept;

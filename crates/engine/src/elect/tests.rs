@@ -1,6 +1,6 @@
 //! Who answers for an address: orders, shares, refusals, memory.
 
-mod build;
+pub(crate) mod build;
 mod memory;
 mod placement;
 mod refusals;

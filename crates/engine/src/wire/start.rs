@@ -12,12 +12,16 @@ use std::time::{Duration, Instant};
 /// same time and answer within a round trip.
 const OTHERS: Duration = Duration::from_millis(200);
 
+/// After a late turn, how long datagrams prove nothing: they waited in the socket, as the
+/// frames did that are discarded meanwhile.
+const DRAIN: Duration = Duration::from_millis(100);
+
 /// Where the node stands.
 #[derive(Clone, Debug)]
 pub(super) struct Start {
     delay: Duration,
     state: State,
-    /// The last instant told, for the deadlines.
+    /// Listening because a turn came late.
     again: bool,
 }
 
@@ -54,9 +58,10 @@ impl Start {
     /// A member was heard: a datagram that opened and was of use.
     pub(super) fn heard(&mut self, now: Instant) {
         if let State::Listening {
+            since,
             heard: heard @ None,
-            ..
         } = &mut self.state
+            && (!self.again || now >= *since + DRAIN)
         {
             *heard = Some(now);
         }
