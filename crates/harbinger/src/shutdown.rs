@@ -56,7 +56,12 @@ impl Errors {
     /// Notes how a part ended.
     pub fn note(&mut self, what: &str, result: anyhow::Result<()>) {
         if let Err(error) = result {
-            self.0.push(error.context(what.to_owned()));
+            let error = if what.is_empty() {
+                error
+            } else {
+                error.context(what.to_owned())
+            };
+            self.0.push(error);
         }
     }
 
@@ -65,7 +70,7 @@ impl Errors {
     /// # Errors
     /// Any error was noted.
     pub fn finish(self) -> anyhow::Result<()> {
-        let mut texts: Vec<String> = self.0.iter().map(|e| format!("{e:#}")).collect();
+        let mut texts: Vec<String> = self.0.iter().map(crate::cli::message).collect();
         match texts.len() {
             0 => Ok(()),
             1 => Err(anyhow!(texts.remove(0))),

@@ -78,7 +78,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(Verdict::Good) => ExitCode::SUCCESS,
         Ok(Verdict::Bad) => ExitCode::from(1),
         Err(error) => {
-            eprintln!("harbinger: {error:#}");
+            eprintln!("harbinger: {}", message(&error));
             ExitCode::from(2)
         }
     }
@@ -100,6 +100,19 @@ pub fn run(cli: Cli) -> anyhow::Result<Verdict> {
         Verb::Completions(args) => completions::run(&args),
         Verb::Version(args) => version::run(&args),
     }
+}
+
+/// The one message of a failure: every cause, but none twice (many errors already show their source).
+pub(crate) fn message(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 /// A runtime for one question.

@@ -83,3 +83,54 @@ fn the_definitions_are_printed_whole() {
     let yaml = api::crds_yaml();
     assert_eq!(yaml.matches("kind: CustomResourceDefinition").count(), 9);
 }
+
+#[test]
+fn a_cause_that_is_shown_already_is_not_repeated() {
+    let error = anyhow::anyhow!("no such file")
+        .context("/x: no such file")
+        .context("cannot read");
+    assert_eq!(super::message(&error), "cannot read: /x: no such file");
+}
+
+#[test]
+fn metallbs_own_arguments_are_understood() {
+    let controller = parse(
+        "controller-image controller --port=9120 --log-level=info --tls-min-version=VersionTLS13 \
+         -lb-class=x/y --webhook-mode=enabled --disable-cert-rotation=true --cert-dir=/x -ml-secret-name=memberlist",
+    );
+    let super::Verb::Controller(args) = controller.unwrap().verb else {
+        panic!("not the controller");
+    };
+    assert_eq!(args.identity.class().as_deref(), Some("x/y"));
+    assert_eq!(args.ml_secret_name, "memberlist");
+    let notes = args.notes().unwrap().join("\n");
+    for flag in ["--webhook-mode", "--disable-cert-rotation", "--cert-dir"] {
+        assert!(notes.contains(flag), "{flag}: {notes}");
+    }
+    let speaker = parse(
+        "x speaker --node-name=n1 --ml-bindaddr=192.0.2.1 --ml-labels=app=metallb,component=speaker \
+         --ignore-exclude-lb --host=x --ml-wan-config --bgp-debounce-timeout=3000 --pprof-bind-address=:6060 --lb-class=",
+    );
+    let super::Verb::Speaker(args) = speaker.unwrap().verb else {
+        panic!("not the speaker");
+    };
+    assert!(args.announce.ignore_exclude_lb);
+    assert_eq!(args.identity.class(), None);
+    assert_eq!(args.ignored.notes().len(), 3, "{:?}", args.ignored.notes());
+    assert_eq!(args.shared.notes().len(), 1);
+    assert_eq!(args.members.labels().unwrap().len(), 2);
+}
+
+#[test]
+fn a_speaker_without_a_node_name_is_a_usage_error() {
+    if std::env::var_os("METALLB_NODE_NAME").is_none() {
+        assert_eq!(parse("harbinger speaker").unwrap_err().exit_code(), 2);
+    }
+}
+
+#[test]
+fn a_folder_and_a_cluster_exclude_each_other() {
+    assert!(parse("harbinger run --dir a --state b").is_ok());
+    assert!(parse("harbinger run --dir a --kubeconfig b").is_err());
+    assert!(parse("harbinger run --state b").is_err());
+}

@@ -195,10 +195,11 @@ impl Loop {
     fn publish(&mut self) {
         let desired = self.machine.desired();
         let announced = &self.report.borrow().facts.announced;
-        // Only what this node means to announce and does not yet is waited for.
+        // Only what this node means to announce and does not yet is waited for; before the first plan, all.
+        let planned = self.machine.is_planned();
         self.received.retain(|address, _| {
-            desired.plan.announcements.contains_key(address)
-                && !announced.values().any(|set| set.contains(address))
+            let meant = !planned || desired.plan.announcements.contains_key(address);
+            meant && !announced.values().any(|set| set.contains(address))
         });
         let old = Arc::clone(&self.desired.borrow());
         if Arc::ptr_eq(&old, desired) {
