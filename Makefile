@@ -38,6 +38,7 @@ cluster: binary localkube
 
 # The long forms: minutes, or a million of something.
 soak: binary localkube
+	cargo test --workspace --exclude tests -- --ignored
 	cargo test --package tests --test 'lab_*' --test 'cluster_*' -- --test-threads=1 --ignored
 
 bench: binary localkube
