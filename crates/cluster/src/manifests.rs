@@ -1,5 +1,8 @@
 //! Reading manifests once, for the verbs that only look: the directory source's own reader.
 
+#[cfg(test)]
+mod tests;
+
 use crate::manifest::{self, Content};
 use crate::snapshot::{self, Snapshot, State, WATCHED};
 use engine::problem::Problem;

@@ -97,21 +97,36 @@ fn document(shown: &str, text: &str, first_line: u64) -> Option<Result<Document,
     };
     let skipped = text.lines().position(says)? as u64;
     let line = first_line + skipped;
-    Some(match serde_saphyr::from_str::<Value>(text) {
-        Ok(Value::Null) => return None,
-        Ok(value) => Ok(Document {
-            value,
-            source: format!("{shown}:{line}"),
-        }),
-        Err(error) => {
-            let place = error.location();
-            Err(ParseError {
-                line: place.map_or(line, |place| first_line + place.line().saturating_sub(1)),
-                column: place.map_or(1, |place| place.column().max(1)),
-                message: plain(&error.without_snippet().to_string()),
-            })
-        }
-    })
+    Some(
+        match serde_saphyr::from_str_with_options::<Value>(text, options(text.len())) {
+            Ok(Value::Null) => return None,
+            Ok(value) => Ok(Document {
+                value,
+                source: format!("{shown}:{line}"),
+            }),
+            Err(error) => {
+                let place = error.location();
+                Err(ParseError {
+                    line: place.map_or(line, |place| first_line + place.line().saturating_sub(1)),
+                    column: place.map_or(1, |place| place.column().max(1)),
+                    message: plain(&error.without_snippet().to_string()),
+                })
+            }
+        },
+    )
+}
+
+/// The parser's own bounds, but for those that a whole cluster dumped as one list would break:
+/// they grow with the text, which is bounded by [`super::FILE_BYTES_MAX`]. What aliases expand to
+/// stays bounded as it was.
+fn options(bytes: usize) -> serde_saphyr::Options {
+    let usual = serde_saphyr::Budget::default();
+    serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_nodes: usual.max_nodes.max(bytes),
+            max_events: usual.max_events.max(bytes.saturating_mul(2)),
+        },
+    }
 }
 
 /// The parser's sentence without its own place (relative to the document) and snippet.

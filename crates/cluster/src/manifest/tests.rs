@@ -155,3 +155,28 @@ fn the_uid_is_kind_namespace_and_name_unless_given() {
         .collect();
     assert_eq!(uids, ["Service/default/a", "u"]);
 }
+
+#[test]
+fn a_document_may_be_as_large_as_its_file() {
+    // More nodes than the parser allows by itself; a dump of 6,000 Services has as many.
+    let numbers = "0,".repeat(260_000);
+    let text = format!("apiVersion: v1\nkind: Node\nmetadata: {{name: a}}\nx: [{numbers}]\n");
+    let content = parse("f", &text, "ns");
+    assert!(content.problems.is_empty(), "{:?}", content.problems);
+    assert_eq!(content.objects.len(), 1);
+}
+
+#[test]
+fn aliases_that_would_fill_the_memory_are_refused() {
+    let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for at in 1..12 {
+        let before = vec![format!("*a{}", at - 1); 9].join(", ");
+        text.push_str(&format!("a{at}: &a{at} [{before}]\n"));
+    }
+    let content = parse("f", &text, "ns");
+    assert!(
+        content.broken && content.problems.len() == 1,
+        "{:?}",
+        content.problems
+    );
+}

@@ -101,6 +101,8 @@ struct Shared {
     core_events: AtomicBool,
     /// The owner with its uid, asked for once.
     owner: OnceCell<serde_json::Value>,
+    /// That it cannot be read is told once.
+    ownerless: AtomicBool,
 }
 
 impl KubeSource {
@@ -114,6 +116,7 @@ impl KubeSource {
                 complaints: Mutex::default(),
                 core_events: AtomicBool::new(false),
                 owner: OnceCell::new(),
+                ownerless: AtomicBool::new(false),
             }),
         }
     }

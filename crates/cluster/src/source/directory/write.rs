@@ -59,8 +59,9 @@ impl Inner {
         let key = (Kind::Service, status.name.clone());
         match locked(&self.versions).get(&key) {
             None => return Outcome::NotFound,
-            Some((uid, _)) if *uid != status.uid => return Outcome::NotFound,
-            Some((_, version)) if *version != status.version => return Outcome::Conflict,
+            Some((uid, version)) if *uid != status.uid || *version != status.version => {
+                return Outcome::Conflict;
+            }
             Some(_) => {}
         }
         let ingress: Vec<Value> = status

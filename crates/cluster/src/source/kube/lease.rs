@@ -39,6 +39,7 @@ async fn run(
     let mut election = Election::new(identity, config.clone(), shared.config.seed, Instant::now());
     let mut flying: Option<BoxFuture<'static, Answer>> = None;
     let mut stop: Option<Instant> = None;
+    let mut failing = false;
     loop {
         let now = Instant::now();
         election.handle_timeout(now);
@@ -68,6 +69,7 @@ async fn run(
                 None => std::future::pending().await,
             }} => {
                 flying = None;
+                tell(&answer, &mut failing);
                 match answer {
                     Answer::Read(record) => election.handle_read(record, Instant::now()),
                     Answer::Write(record) => election.handle_write(record, Instant::now()),
@@ -80,6 +82,22 @@ async fn run(
                 Err(_) => return,
             },
         }
+    }
+}
+
+/// Logs flips, not repetitions.
+fn tell(answer: &Answer, failing: &mut bool) {
+    let (Answer::Read(result) | Answer::Write(result)) = answer;
+    match result {
+        Err(LeaseError::Unavailable(why)) if !*failing => {
+            tracing::warn!("the Lease: {why}");
+            *failing = true;
+        }
+        Ok(_) if *failing => {
+            tracing::info!("the Lease can be reached again");
+            *failing = false;
+        }
+        _ => {}
     }
 }
 

@@ -4,6 +4,7 @@ use super::{Reply, Shared, path};
 use engine::name::{Kind, NamespacedName};
 use http::Request;
 use serde_json::{Value, json};
+use std::sync::atomic::Ordering;
 
 /// An owner by name, in our namespace; its uid is asked for when it is first needed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +24,9 @@ pub(super) async fn references(shared: &Shared) -> Value {
     match shared.owner.get_or_try_init(|| ask(shared, owner)).await {
         Ok(reference) => json!([reference]),
         Err(error) => {
-            tracing::warn!(?owner, %error, "cannot read the owner; what is made has none");
+            if !shared.ownerless.swap(true, Ordering::Relaxed) {
+                tracing::warn!(?owner, %error, "cannot read the owner; what is made has none");
+            }
             json!([])
         }
     }
