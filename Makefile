@@ -59,7 +59,10 @@ images: binary packages
 	rustup target add aarch64-unknown-linux-musl
 	cargo build --release --target aarch64-unknown-linux-musl --package harbinger
 
+# Not a part of `make test`: the two tools are built from source the first time (some minutes).
 lint-deps:
+	@command -v cargo-deny >/dev/null || { echo "installing cargo-deny"; cargo install --locked cargo-deny; }
+	@command -v cargo-machete >/dev/null || { echo "installing cargo-machete"; cargo install --locked cargo-machete; }
 	cargo deny --all-features check bans licenses sources
 	cargo machete
 
