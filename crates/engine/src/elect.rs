@@ -24,7 +24,6 @@ mod verdict;
 pub(crate) mod tests;
 
 pub use elector::Elector;
-pub use keeper::kept;
 
 use crate::config::{Advertisement, PoolSet};
 use crate::facts::MembersView;

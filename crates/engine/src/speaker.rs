@@ -15,7 +15,7 @@ mod own;
 mod statuses;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use desired::{Desired, MemberKeys};
 pub use discovery::Discovery;

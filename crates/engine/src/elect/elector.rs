@@ -9,6 +9,7 @@ use super::order::permutation;
 use super::share::Shares;
 use super::verdict::Verdict;
 use super::{ElectOptions, Placement, keeper};
+use crate::alloc;
 use crate::config::{Advertisement, PoolSet};
 use crate::facts::MembersView;
 use crate::name::{Kind, NamespacedName};
@@ -40,6 +41,9 @@ pub struct Elector {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Slot {
     pub(super) holders: Vec<Arc<Service>>,
+    /// Those of the holders that keep it, by creation; all but after a late write of an
+    /// old leader.
+    pub(super) keepers: Vec<Arc<Service>>,
     pub(super) group: Option<Arc<Group>>,
 }
 
@@ -48,6 +52,8 @@ pub(super) struct Slot {
 struct Dirty {
     seen: bool,
     nodes: bool,
+    /// Labels of namespaces: who keeps an address that several hold may differ.
+    namespaces: bool,
     services: BTreeSet<NamespacedName>,
     slices: BTreeSet<NamespacedName>,
 }
@@ -82,6 +88,7 @@ impl Elector {
     pub fn touch(&mut self, touched: &Touched) {
         match touched.kind {
             Some(Kind::Node) if !touched.names.is_empty() => self.dirty.nodes = true,
+            Some(Kind::Namespace) => self.dirty.namespaces |= !touched.names.is_empty(),
             Some(Kind::Service) => self.dirty.services.extend(touched.names.iter().cloned()),
             Some(Kind::EndpointSlice) => self.dirty.slices.extend(touched.names.iter().cloned()),
             _ => {}
@@ -136,6 +143,11 @@ impl Elector {
         for name in &dirty.services {
             self.examine(world, name, &mut affected);
         }
+        if dirty.namespaces {
+            let contested = self.slots.iter().filter(|(_, slot)| slot.holders.len() > 1);
+            affected.extend(contested.map(|(address, _)| *address));
+        }
+        self.settle_keepers(world, &affected);
         let mut decided = self.regroup(affected);
         if self.options.placement == Placement::Fair && !decided.is_empty() {
             decided.extend(self.place());
@@ -212,6 +224,18 @@ impl Elector {
         }
     }
 
+    fn settle_keepers(&mut self, world: &World, affected: &BTreeSet<IpAddr>) {
+        let options = alloc::Options {
+            lb_class: self.options.lb_class.clone(),
+            ..alloc::Options::default()
+        };
+        for address in affected {
+            if let Some(slot) = self.slots.get_mut(address) {
+                slot.keepers = keeper::kept(&slot.holders, *address, world, &self.pools, &options);
+            }
+        }
+    }
+
     /// Step 2 for the groups of these addresses.
     fn regroup(&mut self, affected: BTreeSet<IpAddr>) -> BTreeSet<IpAddr> {
         let mut open: Vec<IpAddr> = affected.iter().copied().collect();
@@ -271,7 +295,7 @@ impl Elector {
                         open.push(*next);
                     }
                 }
-                services.insert(service.name.clone(), service);
+                services.insert(service.name.clone(), Arc::clone(service));
             }
         }
         (addresses, services.into_values().collect())
@@ -352,12 +376,9 @@ impl Elector {
     }
 
     /// The Services that keep an address.
-    pub(crate) fn keepers(&self, address: IpAddr) -> Vec<Arc<Service>> {
-        match self.slots.get(&address).map(|slot| slot.holders.as_slice()) {
-            None | Some([]) => Vec::new(),
-            Some([only]) => vec![Arc::clone(only)],
-            Some(many) => keeper::kept(many).0,
-        }
+    pub(crate) fn keepers(&self, address: IpAddr) -> &[Arc<Service>] {
+        let slot = self.slots.get(&address);
+        slot.map_or(&[], |slot| &slot.keepers)
     }
 
     pub(super) fn verdict(&self, name: &NamespacedName) -> Option<&Verdict> {

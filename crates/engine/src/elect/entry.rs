@@ -9,8 +9,10 @@ use super::nodes::Standing;
 use crate::name::{Kind, NamespacedName};
 use crate::plan::{Announcement, InterfaceSet, L2Entry, Refusal};
 use crate::problem::{Problem, Severity, reason};
+use crate::world::Service;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 impl Elector {
     /// Every entry, by address; none when there is no advertisement at all.
@@ -201,12 +203,15 @@ fn duplicate_holders(address: IpAddr, slot: &Slot) -> Vec<Problem> {
     if slot.holders.len() < 2 {
         return Vec::new();
     }
-    let (keepers, losers) = keeper::kept(&slot.holders);
-    let keeper = keepers
+    let keeper = slot
+        .keepers
         .first()
         .map(|keeper| keeper.name.to_string())
         .unwrap_or_default();
-    let told = losers.iter().map(|loser| {
+    let kept = |holder: &&Arc<Service>| slot.keepers.iter().any(|k| k.name == holder.name);
+    let mut losers: Vec<&Arc<Service>> = slot.holders.iter().filter(|h| !kept(h)).collect();
+    losers.sort_by(|a, b| keeper::by_creation(a, b));
+    let told = losers.into_iter().map(|loser| {
         Problem::new(
             Severity::Error,
             Kind::Service,

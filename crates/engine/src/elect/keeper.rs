@@ -1,58 +1,38 @@
-//! Of the Services on one address, those that may stay there together.
+//! The order of Services that decides between several on one address, and who keeps an
+//! address that is held twice.
 //!
-//! Owns the rule of who keeps (design/cli.md, Order) as the speaker needs it: an address
-//! that two Services hold by a late write of an old leader is announced for the keeper
-//! alone until the controller has given the other a new one.
+//! By a late write of an old leader two Services may hold one address without a valid
+//! key. It is announced for the keeper alone until the controller has given the other a
+//! new one; the rule is the allocator's.
 
-use crate::world::{Protocol, Service, TrafficPolicy};
+use crate::alloc::{self, Options};
+use crate::config::PoolSet;
+use crate::world::{Service, World};
 use std::cmp::Ordering;
-use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// Creation, then namespace and name; without a time after all others.
-pub(crate) fn by_creation(a: &Service, b: &Service) -> Ordering {
+pub(super) fn by_creation(a: &Service, b: &Service) -> Ordering {
     let created = |service: &Service| service.created.unwrap_or(i64::MAX);
     (created(a), &a.name).cmp(&(created(b), &b.name))
 }
 
-/// Splits the Services on one address into those that keep it and those that lose it,
-/// each by creation. Holders of two addresses come before holders of one.
-pub fn kept(holders: &[Arc<Service>]) -> (Vec<Arc<Service>>, Vec<Arc<Service>>) {
-    let mut order: Vec<&Arc<Service>> = holders.iter().collect();
-    let two = |service: &Service| std::cmp::Reverse(service.addresses().take(2).count());
-    order.sort_by(|a, b| two(a).cmp(&two(b)).then_with(|| by_creation(a, b)));
-    let mut keepers: Vec<Arc<Service>> = Vec::new();
-    let mut losers: Vec<Arc<Service>> = Vec::new();
-    for service in order {
-        let welcome = keepers.iter().all(|keeper| may_share(keeper, service));
-        let side = if welcome { &mut keepers } else { &mut losers };
-        side.push(Arc::clone(service));
+/// The holders that keep an address, by creation; one alone always does.
+pub(super) fn kept(
+    holders: &[Arc<Service>],
+    address: IpAddr,
+    world: &World,
+    pools: &PoolSet,
+    options: &Options,
+) -> Vec<Arc<Service>> {
+    if holders.len() < 2 {
+        return holders.to_vec();
     }
-    keepers.sort_by(|a, b| by_creation(a, b));
-    losers.sort_by(|a, b| by_creation(a, b));
-    (keepers, losers)
-}
-
-/// compat/metallb.md 3.3: equal keys that are not empty, equal back ends under Local, no
-/// port in common.
-fn may_share(a: &Service, b: &Service) -> bool {
-    let key = |service: &Service| {
-        let key = service.annotation("allow-shared-ip").unwrap_or_default();
-        (!key.is_empty()).then(|| key.to_owned())
-    };
-    let backend = |service: &Service| match service.external_policy {
-        TrafficPolicy::Local => service.selector.clone(),
-        TrafficPolicy::Cluster => std::collections::BTreeMap::new(),
-    };
-    let ports = |service: &Service| -> BTreeSet<(Protocol, u16)> {
-        service
-            .ports
-            .iter()
-            .map(|port| (port.protocol, port.port))
-            .collect()
-    };
-    key(a).is_some()
-        && key(a) == key(b)
-        && backend(a) == backend(b)
-        && ports(a).is_disjoint(&ports(b))
+    let claimants = holders.iter().map(Arc::as_ref);
+    let keepers = alloc::keepers(claimants, address, world, pools, options);
+    let keeps = |holder: &&Arc<Service>| keepers.iter().any(|keeper| keeper.name == holder.name);
+    let mut kept: Vec<Arc<Service>> = holders.iter().filter(keeps).cloned().collect();
+    kept.sort_by(|a, b| by_creation(a, b));
+    kept
 }

@@ -75,6 +75,13 @@ pub(crate) fn service(name: &str, addresses: &[&str]) -> Service {
         uid: format!("uid-{name}"),
         created: Some(100),
         load_balancer: true,
+        cluster_ips: addresses
+            .iter()
+            .map(|address| match address.contains(':') {
+                true => IpAddr::from([0xfd; 16]),
+                false => IpAddr::from([10, 96, 0, 1]),
+            })
+            .collect(),
         ingress: addresses
             .iter()
             .map(|address| Ingress {

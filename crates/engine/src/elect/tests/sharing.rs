@@ -1,13 +1,12 @@
 //! Addresses that hang together: dual stack, shared addresses, addresses held twice.
 
 use super::build::*;
-use crate::elect::{Placement, kept, share::share};
+use crate::elect::{Placement, share::share};
 use crate::name::NamespacedName;
 use crate::plan::Refusal;
 use crate::problem::reason;
 use crate::world::{Service, TrafficPolicy};
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 const NODES: [&str; 5] = ["node1", "node2", "node3", "node4", "node5"];
 
@@ -113,38 +112,29 @@ fn only_the_keeper_of_a_doubly_held_address_is_announced() {
 }
 
 #[test]
-fn who_keeps_an_address_is_decided_by_two_addresses_then_age_then_name() {
-    let names = |services: &[Arc<Service>]| -> Vec<String> {
-        services
-            .iter()
-            .map(|service| service.name.name.clone())
-            .collect()
+fn who_keeps_is_the_allocators_rule_and_follows_each_change() {
+    let mut build = Build::new(&["n1"]);
+    let aged = |created, service: Service| Service { created, ..service };
+    build.served(aged(Some(1), service("one", &["10.0.0.1"])));
+    build.served(aged(Some(9), service("two", &["10.0.0.1", "fc00::1"])));
+    build.served(aged(None, service("none", &["10.0.0.1"])));
+    let keeps = |build: &Build| -> Vec<String> {
+        let services = build.entry("10.0.0.1").services;
+        services.into_iter().map(|name| name.name).collect()
     };
-    let aged = |created, service: Service| Arc::new(Service { created, ..service });
-    let one = aged(Some(1), service("one", &["10.0.0.1"]));
-    let two = aged(Some(9), service("two", &["10.0.0.1", "fc00::1"]));
-    let none = aged(None, service("a-none", &["10.0.0.1"]));
-    let same = aged(Some(1), service("same", &["10.0.0.1"]));
-    let (keeps, loses) = kept(&[one.clone(), two.clone()]);
-    assert_eq!(
-        (names(&keeps), names(&loses)),
-        (vec!["two".into()], vec!["one".into()])
-    );
-    assert_eq!(names(&kept(&[none.clone(), one.clone()]).0), ["one"]);
-    assert_eq!(names(&kept(&[same, one]).0), ["one"]);
+    assert_eq!(keeps(&build), ["two"], "two addresses before one");
+    build.served(aged(Some(9), service("two", &["fc00::1"])));
+    assert_eq!(keeps(&build), ["one"], "then the older");
 
-    let shared = |name, port| Arc::new(sharing(name, &["10.0.0.1"], port));
-    let (keeps, loses) = kept(&[shared("a", 80), shared("b", 81), shared("c", 80), none]);
-    assert_eq!(names(&keeps), ["a", "b"]);
-    assert_eq!(names(&loses), ["c", "a-none"]);
-    let mut other_key = sharing("k", &["10.0.0.1"], 90);
+    let mut build = Build::new(&["n1"]);
+    for (name, port) in [("a", 80), ("b", 81), ("c", 80)] {
+        build.served(sharing(name, &["10.0.0.1"], port));
+    }
+    assert_eq!(keeps(&build), ["a", "b"], "c wants a port that is taken");
+    let mut other_key = sharing("b", &["10.0.0.1"], 81);
     other_key.annotations = BTreeMap::from([("metallb.io/allow-shared-ip".into(), "x".into())]);
-    assert_eq!(kept(&[shared("a", 80), Arc::new(other_key)]).0.len(), 1);
-    let local_one = Arc::new(Service {
-        selector: labels("app=x"),
-        ..local(sharing("l", &["10.0.0.1"], 91))
-    });
-    assert_eq!(kept(&[shared("a", 80), local_one]).0.len(), 1);
+    build.served(other_key);
+    assert_eq!(keeps(&build), ["a"]);
 }
 
 #[test]
