@@ -18,7 +18,7 @@ mod text;
 mod wish;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use decision::{Change, Decision, Note};
 pub use keeper::{keepers, keepers_of};

@@ -168,6 +168,11 @@ impl Asker<'_> {
             }
         }
         // RequireDualStack with one address whose pool cannot give the other: both anew.
+        if let Some(Origin::Pool(pool)) = &served.origin {
+            let name = &books.pools().at(*pool).name;
+            let text = format!("two addresses are required and pool {name:?} has no second");
+            served.lost.push(text);
+        }
         let returned = give_back(served);
         match self.choose(books, families) {
             Ok((pool, addresses)) => {

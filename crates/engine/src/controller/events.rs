@@ -35,11 +35,14 @@ impl Controller {
         self.told.complaints.remove(name);
     }
 
-    /// The events of a status that is being written, to be told when it is.
-    pub(super) fn note_following(&mut self, ticket: Ticket, decision: &Decision) {
-        if !decision.events.is_empty() {
-            let notes = (decision.uid.clone(), decision.events.clone());
-            self.told.following.insert(ticket, notes);
+    /// The events of a status that is being written, to be told when it is. One that is
+    /// written on the way (not `whole`) only tells what is taken away.
+    pub(super) fn note_following(&mut self, ticket: Ticket, decision: &Decision, whole: bool) {
+        let now = |note: &&Note| whole || note.reason == "ClearAssignment";
+        let notes: Vec<Note> = decision.events.iter().filter(now).cloned().collect();
+        if !notes.is_empty() {
+            let following = (decision.uid.clone(), notes);
+            self.told.following.insert(ticket, following);
         }
     }
 

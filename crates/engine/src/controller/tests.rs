@@ -1,1 +1,6 @@
 //! The machine against a small API server.
+
+mod server;
+mod stories;
+
+use server::Server;

@@ -145,10 +145,9 @@ impl Controller {
                     .allocator
                     .as_ref()
                     .and_then(|a| a.decision(&status.name));
-                if let Some(decision) = decision.cloned()
-                    && decision.addresses == status.addresses
-                {
-                    self.note_following(ticket, &decision);
+                if let Some(decision) = decision.cloned() {
+                    let whole = decision.addresses == status.addresses;
+                    self.note_following(ticket, &decision, whole);
                 }
                 true
             }

@@ -529,3 +529,6 @@ impl Queue {
         self.paced.checked_sub(burst).unwrap_or(self.paced)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -187,6 +187,7 @@ impl ServiceWords for Service {
 
     fn within(mut self, namespace: &str) -> Self {
         self.name.namespace = namespace.to_owned();
+        self.uid = format!("{}-in-{namespace}", self.uid);
         self
     }
 
