@@ -23,9 +23,9 @@ pub use discovery::Discovery;
 use crate::config::{self, PoolSet};
 use crate::elect::{ElectOptions, Elector, Placement};
 use crate::facts::Facts;
-use crate::interfaces::Exclusion;
+use crate::interfaces::{Exclusion, selected};
 use crate::name::{Kind, NamespacedName};
-use crate::plan::{L2Entry, NodePlan};
+use crate::plan::{InterfaceSet, L2Entry, NodePlan};
 use crate::problem::{Problem, Severity, reason};
 use crate::world::{Change, Touched, World};
 use crate::write::{Outcome, Queue, QueueConfig, Ticket, Write};
@@ -294,8 +294,13 @@ impl Speaker {
         }
         self.planned = true;
         let node = self.config.node.as_str();
-        let changed = self.own.update(&self.elector, node, &looked_at);
         let known = self.facts.interfaces.as_ref();
+        let off = self.facts.members.off;
+        let reaches = |set: &InterfaceSet| {
+            let mut here = known.iter().flat_map(|k| selected(k, &self.exclusion, set));
+            !off || here.next().is_some()
+        };
+        let changed = self.own.update(&self.elector, node, &looked_at, reaches);
         if let Some(known) = known.filter(|_| interfaces || !changed.services.is_empty()) {
             let plan = self.own.plan(known, &self.exclusion);
             if *self.plan != plan {
@@ -304,7 +309,7 @@ impl Speaker {
         }
         self.stale.statuses.extend(changed.services);
         for failed in changed.failures {
-            let event = statuses::failure_event(&self.world, &self.elector, &failed);
+            let event = statuses::failure_event(&self.world, &self.elector, node, &failed);
             event
                 .into_iter()
                 .for_each(|event| self.queue.push_event(event));

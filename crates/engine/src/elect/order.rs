@@ -8,10 +8,18 @@ use std::net::IpAddr;
 /// The place of a node for an address: SHA-256 of ASCII `<node>#<address>`, the address
 /// in canonical text (L2-82). Lower comes first.
 pub fn digest(node: &str, address: IpAddr) -> [u8; 32] {
+    with_suffix(node, &suffix(address))
+}
+
+/// What follows the node's name; the same for all nodes, so it is written once.
+fn suffix(address: IpAddr) -> String {
+    format!("#{address}")
+}
+
+fn with_suffix(node: &str, suffix: &str) -> [u8; 32] {
     let mut hash = Sha256::new();
     hash.update(node.as_bytes());
-    hash.update(b"#");
-    hash.update(address.to_string().as_bytes());
+    hash.update(suffix.as_bytes());
     hash.finalize().into()
 }
 
@@ -31,10 +39,11 @@ pub fn ordered<'a>(
 
 /// Positions in `names`, in the order of their digests for this address, scores aside.
 pub(crate) fn permutation(names: &[String], address: IpAddr) -> Box<[u16]> {
+    let suffix = suffix(address);
     let mut keyed: Vec<([u8; 32], u16)> = names
         .iter()
         .zip(0u16..)
-        .map(|(name, index)| (digest(name, address), index))
+        .map(|(name, index)| (with_suffix(name, &suffix), index))
         .collect();
     keyed.sort_unstable();
     keyed.into_iter().map(|(_, index)| index).collect()

@@ -5,3 +5,4 @@ mod memory;
 mod placement;
 mod refusals;
 mod sharing;
+mod speed;

@@ -28,7 +28,7 @@ fn enslaved(kind: &str) -> Interface {
     }
 }
 
-// L2-41
+// L2-41, L2-50
 #[test]
 fn usable_is_what_can_answer_by_itself() {
     let table: Vec<(Interface, Result<(), Unusable>)> = vec![

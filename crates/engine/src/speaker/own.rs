@@ -33,10 +33,16 @@ impl Own {
         elector: &Elector,
         node: &str,
         looked_at: &BTreeSet<IpAddr>,
+        reaches: impl Fn(&InterfaceSet) -> bool,
     ) -> Changed {
         let mut changed = Changed::default();
         for address in looked_at {
-            let new = elector.announcement(*address, node);
+            // Without membership the others do not hear that this node has none of the
+            // interfaces: it stays elected, says so, and announces nothing, as in MetalLB.
+            let (new, unreached) = match elector.announcement(*address, node) {
+                Some(new) if !reaches(&new.interfaces) => (None, Some(new)),
+                new => (new, None),
+            };
             let old = self.announcements.get(address);
             if old != new.as_ref() {
                 let services =
@@ -62,7 +68,7 @@ impl Own {
                     None => self.announcements.remove(address),
                 };
             }
-            match elector.unannounced(*address, node) {
+            match unreached.or_else(|| elector.unannounced(*address, node)) {
                 Some(failure) => {
                     if self.failing.get(address) != Some(&failure) {
                         self.failing.insert(*address, failure.clone());

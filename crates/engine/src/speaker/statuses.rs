@@ -218,13 +218,18 @@ fn state_name(config: &SpeakerConfig) -> NamespacedName {
 pub(super) fn failure_event(
     world: &World,
     elector: &Elector,
+    node: &str,
     (address, wanted): &(IpAddr, Announcement),
 ) -> Option<Event> {
     let refusals = elector.entry(*address)?.refusals;
-    let nodes = refusals
+    let mut nodes: Vec<String> = refusals
         .iter()
         .filter(|(_, why)| **why == Refusal::NoUsableInterface)
-        .map(|(node, _)| format!("{node:?}"));
+        .map(|(node, _)| format!("{node:?}"))
+        .collect();
+    if nodes.is_empty() {
+        nodes.push(format!("{node:?}"));
+    }
     let names = wanted.interfaces.names();
     let want = match names.as_slice() {
         [] => "no usable interface".to_owned(),
@@ -235,7 +240,7 @@ pub(super) fn failure_event(
         address.to_string()
     );
     let room = EVENT_NOTE_BYTES_MAX.saturating_sub(start.len());
-    let text = format!("{start}{}", joined(nodes, ", ", room));
+    let text = format!("{start}{}", joined(nodes.into_iter(), ", ", room));
     event(
         world,
         wanted.services.first()?,

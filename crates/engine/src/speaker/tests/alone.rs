@@ -370,6 +370,31 @@ fn that_nobody_has_the_interface_is_told_once() {
     assert_eq!(reasons, [reason::UNKNOWN_INTERFACE]);
 }
 
+// L2-43
+#[test]
+fn without_membership_the_elected_node_says_that_it_lacks_the_interface() {
+    let mut build = Build::bare(&["n1"]);
+    let mut ad = advertisement("a");
+    ad.interfaces = vec!["eth7".into()];
+    build.advertisement(ad).served(service("web", &[VIP]));
+    let mut alone = Alone::ready(&build);
+    assert!(alone.answers().is_empty());
+    let writes = alone.writes(&Outcome::Done(None));
+    assert!(!writes.iter().any(|w| matches!(w, Write::L2Status { .. })));
+    let told = writes.iter().filter(|w| matches!(w, Write::Event(e) if e.reason == "announceFailed" && e.message.contains("\"n1\"")));
+    assert_eq!(told.count(), 1);
+    let mut known = facts(true);
+    known
+        .interfaces
+        .as_mut()
+        .unwrap()
+        .insert(9, interface(1, 9));
+    alone.speaker.handle_facts(known);
+    alone.speaker.turn(alone.now);
+    assert_eq!(alone.answers(), [VIP], "eth7 came");
+    assert_eq!(alone.events().len(), 1);
+}
+
 fn state(writes: &[Write]) -> Option<(String, String)> {
     writes.iter().find_map(|write| match write {
         Write::ConfigurationState(value) => {
