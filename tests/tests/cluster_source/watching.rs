@@ -78,20 +78,24 @@ fn what_is_forbidden_names_the_rule_and_works_once_it_is_granted() {
             "{told}"
         );
         assert_eq!(seen.world.nodes.epoch(), None, "nothing counts as listed");
-        let create = ["create", "clusterrole", "lister", "--verb=list,watch"];
-        let resources = "--resource=nodes,l2advertisements.metallb.io";
-        let rule: Vec<&str> = create.into_iter().chain([resources]).collect();
-        plane.kubectl_ok(&rule, "").expect("a role");
-        let bind = [
-            "create",
-            "clusterrolebinding",
-            "lister",
-            "--clusterrole=lister",
-        ];
-        let user = format!("--user={NOBODY}");
-        let bind: Vec<&str> = bind.into_iter().chain([user.as_str()]).collect();
-        plane.kubectl_ok(&bind, "").expect("a binding");
+        let grant = |verb: &str| {
+            let role = format!(
+                "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\n\
+                 metadata: {{name: {verb}er}}\nrules:\n\
+                 - {{apiGroups: [''], resources: [nodes], verbs: [{verb}]}}\n\
+                 - {{apiGroups: [metallb.io], resources: [l2advertisements], verbs: [{verb}]}}\n\
+                 ---\napiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\n\
+                 metadata: {{name: {verb}er}}\n\
+                 roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: {verb}er}}\n\
+                 subjects:\n- {{apiGroup: rbac.authorization.k8s.io, kind: User, name: {NOBODY}}}\n"
+            );
+            plane.kubectl_ok(&["apply", "-f", "-"], &role).expect("a grant");
+        };
+        grant("list");
         seen.listed(&[Kind::Node, Kind::L2Advertisement]).await;
+        seen.until("that watching is forbidden", |world| world.problems().count() == 2)
+            .await;
+        grant("watch");
         seen.until("no problem", |world| world.problems().count() == 0)
             .await;
     });

@@ -27,6 +27,8 @@ enum End {
     Gone,
     /// Go on from the version reached, after a wait.
     Failed(String),
+    /// The same, and the user has something to mend.
+    Refused(String),
     /// Nobody listens any more.
     Deaf,
 }
@@ -146,6 +148,13 @@ async fn watched<T: Convert>(
             End::Over => log.works(),
             End::Gone => return false,
             End::Deaf => return true,
+            End::Refused(mend) => {
+                log.failed("watch", &mend);
+                if !shared.complain(T::KIND, Some(mend), changes).await {
+                    return true;
+                }
+                backoff.wait().await;
+            }
             End::Failed(why) => {
                 log.failed("watch", &why);
                 backoff.wait().await;
@@ -175,9 +184,18 @@ async fn once<T: Convert>(
     let stream = match begun.await {
         Ok(Ok(stream)) => stream,
         Ok(Err(kube::Error::Api(status))) if status.code == 410 => return End::Gone,
-        Ok(Err(error)) => return End::Failed(error.to_string()),
+        Ok(Err(error)) => {
+            let why = error.to_string();
+            return match mend(shared, T::KIND, &ListError::Server(error)) {
+                Some(mend) => End::Refused(mend),
+                None => End::Failed(why),
+            };
+        }
         Err(_) => return End::Failed("no answer".to_owned()),
     };
+    if !shared.complain(T::KIND, None, changes).await {
+        return End::Deaf;
+    }
     let mut stream = std::pin::pin!(stream);
     let mut text = Vec::new();
     let overdue = tokio::time::Instant::now() + Duration::from_secs(secs) + OVERDUE;
