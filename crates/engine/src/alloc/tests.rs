@@ -1,6 +1,7 @@
 //! Tables and properties of the allocation.
 
 pub(crate) mod build;
+mod families;
 mod holders;
 mod keepers;
 mod properties;

@@ -38,11 +38,12 @@ impl AddressRange {
         let syntax = || ParseRangeError::Syntax(text.to_owned());
         if text.contains('/') {
             let (address, length) = text.split_once('/').ok_or_else(syntax)?;
-            // Go's parser takes digits only; ipnetwork also takes a dotted mask.
-            if length.is_empty() || !length.bytes().all(|b| b.is_ascii_digit()) {
+            // As the server's isCIDR: digits without leading zeros, no dotted mask.
+            let digits = length.bytes().all(|b| b.is_ascii_digit());
+            if !digits || (length.len() > 1 && length.starts_with('0')) {
                 return Err(syntax());
             }
-            let address: IpAddr = address.parse().map_err(|_| syntax())?;
+            let address = parse_address(address).ok_or_else(syntax)?;
             let length: u8 = length.parse().map_err(|_| syntax())?;
             let network = IpNetwork::new(address, length).map_err(|_| syntax())?;
             return Ok(Self {
@@ -56,8 +57,8 @@ impl AddressRange {
                 Err(_) => syntax(),
             });
         };
-        let first: IpAddr = first.trim().parse().map_err(|_| syntax())?;
-        let last: IpAddr = last.trim().parse().map_err(|_| syntax())?;
+        let first = parse_address(first.trim()).ok_or_else(syntax)?;
+        let last = parse_address(last.trim()).ok_or_else(syntax)?;
         if Family::of(first) != Family::of(last) {
             return Err(ParseRangeError::MixedFamilies(text.to_owned()));
         }
@@ -115,6 +116,14 @@ impl fmt::Display for AddressRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{}", self.first, self.last)
     }
+}
+
+/// DIFFERS: IPv4 in IPv6 (`::ffff:192.0.2.1`), which Go reads as IPv4, is refused, as our
+/// CEL rule does: nobody can tell what was meant.
+fn parse_address(text: &str) -> Option<IpAddr> {
+    let address: IpAddr = text.parse().ok()?;
+    let mapped = matches!(address, IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some());
+    (!mapped).then_some(address)
 }
 
 /// An address as a number; the family is lost.

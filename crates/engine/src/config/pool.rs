@@ -312,8 +312,16 @@ fn audience(raw: &ServiceAllocation, judge: &mut Judge<'_>) -> Option<Audience> 
     let namespace_selectors = judge.selectors(field, &raw.namespace_selectors);
     let field = "spec.serviceAllocation.serviceSelectors";
     let service_selectors = judge.selectors(field, &raw.service_selectors);
+    let priority = i32::try_from(raw.priority).ok();
+    if priority.is_none() {
+        let text = format!(
+            "spec.serviceAllocation.priority: {} is no number of 32 bits",
+            raw.priority
+        );
+        judge.error(reason::INVALID_FIELD, text);
+    }
     Some(Audience {
-        priority: raw.priority,
+        priority: i64::from(priority?),
         namespaces,
         namespace_selectors: namespace_selectors?,
         service_selectors: service_selectors?,

@@ -40,6 +40,11 @@ fn parses_ranges_as_pools_write_them() {
         ("192.0.2.1-192.0.2.2-192.0.2.3", Err("neither")),
         ("192.0.2.0/24-192.0.3.0/24", Err("neither")),
         ("fe80::1%eth0/64", Err("neither")),
+        ("192.0.02.0/24", Err("neither")),
+        ("192.0.2.0/024", Err("neither")),
+        (" 192.0.2.0/24", Err("neither")),
+        ("::ffff:192.0.2.0/120", Err("neither")),
+        ("::ffff:192.0.2.1-::ffff:192.0.2.9", Err("neither")),
         ("web.example", Err("neither")),
         ("", Err("neither")),
     ] {
@@ -129,6 +134,16 @@ fn one_bad_pool_never_disables_a_good_one() {
     let (names, lines) = judged(vec![good(), selecting]);
     assert_eq!(names, ["good"]);
     assert!(lines[0].contains("namespaceSelectors[0]"), "{lines:?}");
+}
+
+#[test]
+fn a_priority_has_32_bits() {
+    let at = |priority| pool("p", "192.0.2.0/24").pinned(priority, "", "");
+    check(vec![at(i64::from(i32::MIN))], &["p"], &[]);
+    check(vec![at(i64::from(i32::MAX))], &["p"], &[]);
+    let why =
+        "error p InvalidField: spec.serviceAllocation.priority: 2147483648 is no number of 32 bits";
+    check(vec![at(1 << 31)], &[], &[why]);
 }
 
 #[test]
@@ -270,16 +285,13 @@ fn finds_the_pool_of_an_address() {
             "{address}"
         );
     }
-    let service = svc("s").from_pool("c");
+    let service = svc("s").of_pool("c");
     assert_eq!(
         set.name_for(&service, ip("203.0.113.1")),
         Some("c"),
         "refused, and still announced"
     );
-    assert_eq!(
-        set.name_for(&service.from_pool("d"), ip("203.0.113.1")),
-        None
-    );
+    assert_eq!(set.name_for(&service.of_pool("d"), ip("203.0.113.1")), None);
     assert!(set.is_refused("c") && !set.is_refused("a"));
 }
 

@@ -137,18 +137,18 @@ impl Bench {
         for n in 0..self.replicas.len() {
             let fault = self.fault();
             let replica = &mut self.replicas[n];
-            if let Some(request) = replica.request.take_if(|request| request.answer <= now) {
-                if replica.alive {
-                    let unavailable = || Err(LeaseError::Unavailable("lost".to_owned()));
-                    match request.result {
-                        Some(Answer::Read(result)) => replica
-                            .election
-                            .handle_read(if request.lost { unavailable() } else { result }, now),
-                        Some(Answer::Write(result)) => replica
-                            .election
-                            .handle_write(if request.lost { unavailable() } else { result }, now),
-                        None => {}
-                    }
+            let answered = replica.request.take_if(|request| request.answer <= now);
+            if let Some(request) = answered
+                && replica.alive
+            {
+                let lost = || Err(LeaseError::Unavailable("lost".to_owned()));
+                let election = &mut replica.election;
+                match request.result {
+                    Some(Answer::Read(_)) if request.lost => election.handle_read(lost(), now),
+                    Some(Answer::Read(result)) => election.handle_read(result, now),
+                    Some(Answer::Write(_)) if request.lost => election.handle_write(lost(), now),
+                    Some(Answer::Write(result)) => election.handle_write(result, now),
+                    None => {}
                 }
             }
             if !replica.alive {

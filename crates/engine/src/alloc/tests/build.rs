@@ -118,7 +118,7 @@ pub(crate) fn port(protocol: Protocol, port: u16) -> ServicePort {
 pub(crate) trait ServiceWords: Sized {
     fn at(self, created: i64) -> Self;
     fn holds(self, addresses: &str) -> Self;
-    fn from_pool(self, pool: &str) -> Self;
+    fn of_pool(self, pool: &str) -> Self;
     fn note(self, key: &str, value: &str) -> Self;
     fn dual(self, policy: FamilyPolicy) -> Self;
     fn v6(self) -> Self;
@@ -147,7 +147,7 @@ impl ServiceWords for Service {
         self
     }
 
-    fn from_pool(self, pool: &str) -> Self {
+    fn of_pool(self, pool: &str) -> Self {
         self.note("metallb.io/ip-allocated-from-pool", pool)
     }
 

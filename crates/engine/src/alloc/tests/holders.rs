@@ -3,13 +3,13 @@
 use super::build::*;
 use super::check;
 use crate::alloc::{Ledger, LedgerEntry, Options};
-use crate::world::{Family, FamilyPolicy, Ingress, Service};
+use crate::world::{FamilyPolicy, Ingress, Service};
 
 const PREFER: FamilyPolicy = FamilyPolicy::PreferDualStack;
 const REQUIRE: FamilyPolicy = FamilyPolicy::RequireDualStack;
 
 fn held(name: &str, addresses: &str) -> Service {
-    svc(name).holds(addresses).from_pool("p")
+    svc(name).holds(addresses).of_pool("p")
 }
 
 #[test]
@@ -288,126 +288,6 @@ fn follows_wishes_of_holders() {
             "s: reassigned p 192.0.2.2 (ClearAssignment)",
             "t: reassigned p 192.0.2.1 (ClearAssignment)",
         ],
-    );
-}
-
-#[test]
-fn follows_the_number_of_families() {
-    let dual = || vec![pool("p", "192.0.2.0/24,2001:db8::/64")];
-    let v4 = || vec![pool("p", "192.0.2.0/24")];
-    check(
-        "a second is added",
-        dual(),
-        vec![held("s", "192.0.2.9").dual(PREFER)],
-        &["s: added p 192.0.2.9 2001:db8::"],
-    );
-    check(
-        "also before the first",
-        dual(),
-        vec![held("s", "2001:db8::9").dual(PREFER)],
-        &["s: added p 2001:db8::9 192.0.2.0"],
-    );
-    check(
-        "also when required",
-        dual(),
-        vec![held("s", "192.0.2.9").dual(REQUIRE)],
-        &["s: added p 192.0.2.9 2001:db8::"],
-    );
-    check(
-        "there is none",
-        v4(),
-        vec![held("s", "192.0.2.9").dual(PREFER)],
-        &["s: kept p 192.0.2.9 (AdditionalAssignFailed)"],
-    );
-    check(
-        "required and the pool has none",
-        v4(),
-        vec![held("s", "192.0.2.9").dual(REQUIRE)],
-        &["s: cleared (AllocationFailed)"],
-    );
-    check(
-        "required, another pool has both",
-        vec![
-            pool("p", "192.0.2.0/24"),
-            pool("q", "198.51.100.0/24,2001:db8::/64"),
-        ],
-        vec![held("s", "192.0.2.9").dual(REQUIRE)],
-        &["s: reassigned q 198.51.100.0 2001:db8:: (ClearAssignment)"],
-    );
-    check(
-        "preferred, another pool does not attract",
-        vec![
-            pool("p", "192.0.2.0/24"),
-            pool("q", "198.51.100.0/24,2001:db8::/64"),
-        ],
-        vec![held("s", "192.0.2.9").dual(PREFER)],
-        &["s: kept p 192.0.2.9 (AdditionalAssignFailed)"],
-    );
-    check(
-        "only one is wanted any more",
-        dual(),
-        vec![held("s", "192.0.2.9,2001:db8::9")],
-        &["s: reassigned p 192.0.2.9 (ClearAssignment)"],
-    );
-    check(
-        "one of two could be kept",
-        vec![pool("p", "192.0.2.0/24,2001:db8:1::/64")],
-        vec![held("s", "192.0.2.9,2001:db8::9").dual(PREFER)],
-        &["s: reassigned p 192.0.2.9 2001:db8:1:: (ClearAssignment)"],
-    );
-    check(
-        "the pool became single-stack",
-        v4(),
-        vec![held("s", "192.0.2.9,2001:db8::9").dual(PREFER)],
-        &["s: reassigned p 192.0.2.9 (AdditionalAssignFailed)"],
-    );
-    check(
-        "of two pools one remains",
-        vec![pool("a", "192.0.2.0/24"), pool("b", "2001:db8::/64")],
-        vec![held("s", "192.0.2.9,2001:db8::9").dual(PREFER)],
-        &["s: reassigned a 192.0.2.9 (AdditionalAssignFailed)"],
-    );
-    check(
-        "not enough clusterIPs for what is required",
-        dual(),
-        vec![{
-            let mut service = held("s", "192.0.2.9").dual(REQUIRE);
-            service.cluster_ips.truncate(1);
-            service
-        }],
-        &["s: cleared (not enough clusterips)"],
-    );
-    check(
-        "requested, one in use: what it holds of them stays",
-        dual(),
-        vec![
-            held("o", "2001:db8::5").v6(),
-            held("s", "192.0.2.9")
-                .dual(PREFER)
-                .wants("192.0.2.9,2001:db8::5"),
-        ],
-        &[
-            "o: kept p 2001:db8::5",
-            "s: kept p 192.0.2.9 (AllocationFailed)",
-        ],
-    );
-    check(
-        "requested, one missing",
-        dual(),
-        vec![
-            held("s", "192.0.2.9")
-                .dual(PREFER)
-                .wants("192.0.2.9,2001:db8::5"),
-        ],
-        &["s: added p 192.0.2.9 2001:db8::5"],
-    );
-    let mut listed = held("s", "192.0.2.9").dual(PREFER);
-    listed.families = vec![Family::V6];
-    check(
-        "what comes first in ipFamilies moves nothing",
-        dual(),
-        vec![listed],
-        &["s: added p 192.0.2.9 2001:db8::"],
     );
 }
 

@@ -20,7 +20,7 @@ fn check(what: &str, services: Vec<Service>, expected: &[&str]) {
 
 #[test]
 fn the_order_of_holders_decides() {
-    let held = |name: &str| svc(name).holds("192.0.2.9").from_pool("p");
+    let held = |name: &str| svc(name).holds("192.0.2.9").of_pool("p");
     let dual = |s: Service| {
         s.dual(FamilyPolicy::PreferDualStack)
             .holds("192.0.2.9,2001:db8::9")

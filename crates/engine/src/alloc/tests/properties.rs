@@ -37,7 +37,7 @@ fn pool_sets() -> Vec<Vec<IpAddressPool>> {
 
 #[derive(Clone, Debug)]
 enum Op {
-    Put(Service),
+    Put(Box<Service>),
     Delete(usize),
     Pools(usize),
     /// The decision of a Service becomes its status.
@@ -83,7 +83,7 @@ fn service() -> impl Strategy<Value = Service> {
 
 fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
-        6 => service().prop_map(Op::Put),
+        6 => service().prop_map(|s| Op::Put(Box::new(s))),
         2 => (0..16usize).prop_map(Op::Delete),
         1 => (0..pool_sets().len()).prop_map(Op::Pools),
         4 => (0..16usize).prop_map(Op::Land),
@@ -140,7 +140,7 @@ impl Bench {
                 .annotations
                 .get("metallb.io/ip-allocated-from-pool");
             if let Some(pool) = pool {
-                service = service.clone().from_pool(pool);
+                service = service.clone().of_pool(pool);
             }
         }
         let name = service.name.clone();
@@ -173,7 +173,7 @@ impl Bench {
             .annotations
             .remove("metallb.io/ip-allocated-from-pool");
         if let Some(pool) = &decision.pool {
-            service = service.from_pool(pool);
+            service = service.of_pool(pool);
         }
         self.world
             .apply(Change::Service(Delta::Upsert(stored(service))));
@@ -192,7 +192,7 @@ impl Bench {
 
     fn run(&mut self, op: &Op) {
         match op {
-            Op::Put(service) => self.put(service.clone()),
+            Op::Put(service) => self.put((**service).clone()),
             Op::Delete(index) => {
                 if let Some(name) = self.name(*index) {
                     self.world
@@ -236,9 +236,11 @@ fn may_share(a: &Service, b: &Service) -> bool {
             .collect::<BTreeSet<_>>()
     };
     let backend = |s: &Service| {
-        (s.external_policy == TrafficPolicy::Local)
-            .then(|| s.selector.clone())
-            .unwrap_or_default()
+        if s.external_policy == TrafficPolicy::Local {
+            s.selector.clone()
+        } else {
+            BTreeMap::new()
+        }
     };
     !key(a).is_empty()
         && key(a) == key(b)
@@ -340,7 +342,7 @@ fn plain() -> impl Strategy<Value = Vec<Service>> {
                     .at(created)
                     .shared(["", "k", "l"][key], number);
                 if held < 9 {
-                    service.holds(&format!("192.0.2.{held}")).from_pool("p")
+                    service.holds(&format!("192.0.2.{held}")).of_pool("p")
                 } else {
                     service
                 }
@@ -449,7 +451,7 @@ proptest! {
     fn the_order_of_arrival_does_not_matter(services in vec(service(), 1..12), seed in any::<u64>()) {
         let mut unique: BTreeMap<NamespacedName, Service> = BTreeMap::new();
         for (n, service) in services.into_iter().enumerate() {
-            unique.entry(service.name.clone()).or_insert(if n % 2 == 0 { service.holds("192.0.2.3").from_pool("p") } else { service });
+            unique.entry(service.name.clone()).or_insert(if n % 2 == 0 { service.holds("192.0.2.3").of_pool("p") } else { service });
         }
         let straight: Vec<Service> = unique.values().cloned().collect();
         let mut mixed = straight.clone();

@@ -64,6 +64,15 @@ fn shares_by_key_ports_and_backends() {
             svc("b").shared("k", 81),
             TOGETHER,
         ),
+    ] {
+        assert_eq!(two(a, b), expected, "{what}");
+    }
+}
+
+#[test]
+fn the_backends_are_part_of_the_key() {
+    let a = || svc("a").shared("k", 80);
+    for (what, a, b, expected) in [
         (
             "namespaces do not matter",
             a(),
@@ -101,7 +110,7 @@ fn shares_by_key_ports_and_backends() {
 
 #[test]
 fn joins_on_request_where_it_may() {
-    let held = || svc("a").shared("k", 80).holds("192.0.2.9").from_pool("p");
+    let held = || svc("a").shared("k", 80).holds("192.0.2.9").of_pool("p");
     let p = || vec![pool("p", "192.0.2.0/24")];
     check(
         "with the key",
@@ -129,7 +138,7 @@ fn takes_the_lowest_of_free_and_shareable() {
         "a free one below",
         vec![pool("p", "192.0.2.0/24")],
         vec![
-            svc("a").shared("k", 80).holds("192.0.2.5").from_pool("p"),
+            svc("a").shared("k", 80).holds("192.0.2.5").of_pool("p"),
             svc("b").shared("k", 81),
         ],
         &["a: kept p 192.0.2.5", "b: assigned p 192.0.2.0"],
@@ -138,7 +147,7 @@ fn takes_the_lowest_of_free_and_shareable() {
         "the shareable one below",
         vec![pool("p", "192.0.2.5/32,192.0.2.0/32")],
         vec![
-            svc("a").shared("k", 80).holds("192.0.2.5").from_pool("p"),
+            svc("a").shared("k", 80).holds("192.0.2.5").of_pool("p"),
             svc("b").shared("k", 81),
         ],
         &["a: kept p 192.0.2.5", "b: assigned p 192.0.2.5"],
@@ -181,7 +190,7 @@ fn a_changed_key_parts_company() {
         svc(name)
             .shared(key, number)
             .holds("192.0.2.1")
-            .from_pool("p")
+            .of_pool("p")
     };
     let p = || vec![pool("p", "192.0.2.1-192.0.2.2")];
     check(

@@ -43,7 +43,7 @@ fn says_what_was_assigned() {
         vec![svc("s").dual(PREFER)],
         &["Normal IPAllocated: Assigned IP [\"192.0.2.1\" \"2001:db8::1\"]"],
     );
-    check(p(), vec![svc("s").holds("192.0.2.1").from_pool("p")], &[]);
+    check(p(), vec![svc("s").holds("192.0.2.1").of_pool("p")], &[]);
     check(
         p(),
         vec![svc("s").note("metallb.universe.tf/allow-shared-ip", "k")],
@@ -54,7 +54,7 @@ fn says_what_was_assigned() {
     );
     check(
         p(),
-        vec![svc("s").holds("192.0.2.9").from_pool("p")],
+        vec![svc("s").holds("192.0.2.9").of_pool("p")],
         &[
             "Normal ClearAssignment: current IP [\"192.0.2.9\"] not allowed by config, will attempt for new IP assignment: \"192.0.2.9\" is not allowed in config",
             "Normal IPAllocated: Assigned IP [\"192.0.2.1\"]",
@@ -98,12 +98,7 @@ fn says_why_a_request_fails() {
         ]
     };
     let at = |pool: &str| svc("s").note("metallb.io/address-pool", pool);
-    let holder = |key: &str, number| {
-        svc("h")
-            .shared(key, number)
-            .holds("192.0.2.1")
-            .from_pool("p")
-    };
+    let holder = |key: &str, number| svc("h").shared(key, number).holds("192.0.2.1").of_pool("p");
     for (service, text) in [
         (
             svc("s").wants("203.0.113.1"),
@@ -179,7 +174,7 @@ fn cuts_long_lists_with_the_count_last() {
             svc(&format!("{long}{n}"))
                 .shared("k", 1000 + n)
                 .holds("192.0.2.1")
-                .from_pool("p")
+                .of_pool("p")
         })
         .chain([svc("s").wants("192.0.2.1")])
         .collect();

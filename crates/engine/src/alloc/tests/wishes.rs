@@ -3,7 +3,7 @@
 use super::build::*;
 use super::{check, check_with};
 use crate::alloc::Options;
-use crate::world::{Change, Delta, Family, FamilyPolicy, Service};
+use crate::world::{Change, Delta, FamilyPolicy, Service};
 
 const PREFER: FamilyPolicy = FamilyPolicy::PreferDualStack;
 const REQUIRE: FamilyPolicy = FamilyPolicy::RequireDualStack;
@@ -32,7 +32,7 @@ fn packs_first_fit_in_written_order() {
     check(
         "a freed low address is used again at once",
         vec![pool("p", "192.0.2.0/24")],
-        vec![svc("a"), svc("z").holds("192.0.2.1").from_pool("p")],
+        vec![svc("a"), svc("z").holds("192.0.2.1").of_pool("p")],
         &["a: assigned p 192.0.2.0", "z: kept p 192.0.2.1"],
     );
     check(
@@ -157,6 +157,10 @@ fn picks_pools_by_pinning_priority_and_name() {
         vec![svc("s")],
         &["s: assigned z 198.51.100.0"],
     );
+}
+
+#[test]
+fn pinned_pools_serve_whom_they_name() {
     check(
         "another namespace",
         vec![pool("z", "198.51.100.0/28").pinned(1, "other", "")],
@@ -386,159 +390,6 @@ fn takes_from_the_requested_pool_only() {
 }
 
 #[test]
-fn serves_families_by_policy() {
-    let dual = || pool("d", "192.0.2.0/24,2001:db8::/64");
-    let v4 = || pool("a4", "198.51.100.0/24");
-    let v6 = || pool("a6", "2001:db8:1::/64");
-    check(
-        "IPv4 first in a pair",
-        vec![dual()],
-        vec![svc("s").dual(PREFER)],
-        &["s: assigned d 192.0.2.0 2001:db8::"],
-    );
-    check(
-        "a pool with both wins over earlier names",
-        vec![v4(), v6(), dual()],
-        vec![svc("s").dual(PREFER)],
-        &["s: assigned d 192.0.2.0 2001:db8::"],
-    );
-    check(
-        "else the primary family",
-        vec![v4(), v6()],
-        vec![svc("s").dual(PREFER)],
-        &["s: assigned a4 198.51.100.0 (AdditionalAssignFailed)"],
-    );
-    let mut six_first = svc("s").dual(PREFER);
-    six_first.families = vec![Family::V6, Family::V4];
-    check(
-        "which may be IPv6",
-        vec![v4(), v6()],
-        vec![six_first],
-        &["s: assigned a6 2001:db8:1:: (AdditionalAssignFailed)"],
-    );
-    check(
-        "else the other",
-        vec![v6()],
-        vec![svc("s").dual(PREFER)],
-        &["s: assigned a6 2001:db8:1:: (AdditionalAssignFailed)"],
-    );
-    check(
-        "both are required",
-        vec![v4(), v6()],
-        vec![svc("s").dual(REQUIRE)],
-        &["s: pending (AllocationFailed)"],
-    );
-    let mut one_cluster_ip = svc("s").dual(REQUIRE);
-    one_cluster_ip.cluster_ips.truncate(1);
-    check(
-        "required with one clusterIP",
-        vec![dual()],
-        vec![one_cluster_ip],
-        &["s: pending (not enough clusterips)"],
-    );
-    let mut prefers_with_one = svc("s").dual(PREFER);
-    prefers_with_one.cluster_ips.truncate(1);
-    check(
-        "preferred with one clusterIP is one, for good",
-        vec![dual()],
-        vec![prefers_with_one.clone()],
-        &["s: assigned d 192.0.2.0"],
-    );
-    check(
-        "and one it stays (MetalLB flaps)",
-        vec![dual()],
-        vec![prefers_with_one.holds("192.0.2.0").from_pool("d")],
-        &["s: kept d 192.0.2.0"],
-    );
-    let mut none = svc("s");
-    none.cluster_ips.clear();
-    check(
-        "no clusterIP",
-        vec![dual()],
-        vec![none],
-        &["s: pending (noclusterIPsIPFamily)"],
-    );
-    let mut same = svc("s");
-    same.cluster_ips = vec![ip("10.0.0.1"), ip("10.0.0.2")];
-    check(
-        "two clusterIPs of one family",
-        vec![dual()],
-        vec![same],
-        &["s: pending (noclusterIPsIPFamily)"],
-    );
-    check(
-        "single-stack IPv6",
-        vec![dual()],
-        vec![svc("s").v6()],
-        &["s: assigned d 2001:db8::"],
-    );
-    check(
-        "a pinned pool of one family goes before a general one of two",
-        vec![dual(), v4().pinned(1, "default", "")],
-        vec![svc("s").dual(PREFER)],
-        &["s: assigned a4 198.51.100.0 (AdditionalAssignFailed)"],
-    );
-}
-
-#[test]
-fn derives_families_of_manifests() {
-    let options = Options {
-        derive_families: true,
-        ..Options::default()
-    };
-    let bare = |families: &[Family], policy| {
-        let mut service = svc("s");
-        service.cluster_ips.clear();
-        service.families = families.to_vec();
-        service.family_policy = policy;
-        service
-    };
-    let dual = || vec![pool("d", "192.0.2.0/24,2001:db8::/64")];
-    let six = || vec![pool("x", "2001:db8::/64")];
-    let single = FamilyPolicy::SingleStack;
-    for (what, pools, service, expected) in [
-        (
-            "nothing said is IPv4",
-            dual(),
-            bare(&[], single),
-            "s: assigned d 192.0.2.0",
-        ),
-        (
-            "IPv6 where only such pools are",
-            six(),
-            bare(&[], single),
-            "s: assigned x 2001:db8::",
-        ),
-        (
-            "as ipFamilies say",
-            dual(),
-            bare(&[Family::V6], single),
-            "s: assigned d 2001:db8::",
-        ),
-        (
-            "both by policy",
-            dual(),
-            bare(&[], REQUIRE),
-            "s: assigned d 192.0.2.0 2001:db8::",
-        ),
-        (
-            "both by policy and one family",
-            dual(),
-            bare(&[Family::V6], PREFER),
-            "s: assigned d 192.0.2.0 2001:db8::",
-        ),
-        (
-            "both as written",
-            dual(),
-            bare(&[Family::V4, Family::V6], single),
-            "s: assigned d 192.0.2.0 2001:db8::",
-        ),
-    ] {
-        check_with(what, &options, pools, vec![service], &[expected]);
-    }
-}
-
-#[test]
 fn handles_its_class_alone() {
     let p = || vec![pool("p", "192.0.2.0/24")];
     let classed = |class: &str| {
@@ -590,10 +441,10 @@ fn clears_what_is_no_load_balancer() {
     check(
         "its address is free at once",
         p(),
-        vec![plain(svc("s").holds("192.0.2.0").from_pool("p")), svc("t")],
+        vec![plain(svc("s").holds("192.0.2.0").of_pool("p")), svc("t")],
         &["s: cleared", "t: assigned p 192.0.2.0"],
     );
-    let world = world(p(), vec![plain(svc("s").from_pool("p"))]);
+    let world = world(p(), vec![plain(svc("s").of_pool("p"))]);
     let allocation = decide(&world, &Default::default(), &Options::default());
     let decision = allocation.decisions.values().next().expect("one");
     assert!(decision.write, "the annotation is taken away");

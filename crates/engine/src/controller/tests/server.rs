@@ -120,7 +120,7 @@ impl Server {
                 .get("metallb.io/ip-allocated-from-pool")
                 .cloned()
             {
-                service = service.from_pool(&pool);
+                service = service.of_pool(&pool);
             }
         }
         self.put(service);
@@ -197,7 +197,7 @@ impl Server {
             .annotations
             .remove("metallb.io/ip-allocated-from-pool");
         if let Some(pool) = &status.pool {
-            service = service.from_pool(pool);
+            service = service.of_pool(pool);
         }
         self.put(service);
         self.doubled |= self.shows_doubles();

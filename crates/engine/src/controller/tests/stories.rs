@@ -247,7 +247,7 @@ fn an_old_leaders_late_write_is_repaired() {
         p("192.0.2.0/24"),
         vec![
             svc("a").at(1),
-            svc("b").at(2).holds("192.0.2.5").from_pool("p"),
+            svc("b").at(2).holds("192.0.2.5").of_pool("p"),
         ],
     );
     let mut controller = server.leader();
