@@ -302,15 +302,15 @@ impl Elector {
     }
 
     fn decide(&mut self, mut group: Group) -> Group {
-        let order = match self.orders.remove(&group.key) {
-            Some(order) => order,
-            None => permutation(self.nodes.names(), group.key),
-        };
-        group.owner = group.first(self, &order);
-        if group.owner.is_none() {
-            group.silent = group.first_silent(self, &order);
+        if !self.orders.contains_key(&group.key) {
+            let order = permutation(self.nodes.names(), group.key);
+            self.orders.insert(group.key, order);
         }
-        self.orders.insert(group.key, order);
+        let order = self.order(group.key);
+        group.owner = group.first(self, order);
+        if group.owner.is_none() {
+            group.silent = group.first_silent(self, order);
+        }
         group
     }
 
@@ -404,22 +404,9 @@ impl Elector {
 
     /// How a node stands for a Service.
     pub(super) fn standing(&self, verdict: &Verdict, node: u16) -> Standing {
-        if let Some(why) = verdict.blocked {
-            return Standing::Refused(why);
-        }
-        let Some(base) = self.base(&verdict.advertisements) else {
-            return Standing::Refused(Refusal::NoMatchingAdvertisement);
-        };
-        let standing = base.standing(node);
-        let last = matches!(
-            standing,
-            Standing::Candidate(_) | Standing::Refused(Refusal::NoUsableInterface)
-        );
-        match &verdict.local {
-            Some(local) if last && local.binary_search(&node).is_err() => {
-                Standing::Refused(Refusal::NoLocalEndpoints)
-            }
-            _ => standing,
+        match self.base(&verdict.advertisements) {
+            Some(base) => verdict.standing(base, node),
+            None => Standing::Refused(Refusal::NoMatchingAdvertisement),
         }
     }
 

@@ -68,21 +68,31 @@ impl Group {
 
     /// How a node stands for the group.
     pub(super) fn standing(&self, elector: &Elector, node: u16) -> Standing {
-        let Some(reference) = elector.verdict(&self.reference) else {
-            return Standing::Refused(Refusal::NotOwner);
-        };
-        match (elector.standing(reference, node), &self.common) {
-            (Standing::Candidate(_), Some(common)) if common.binary_search(&node).is_err() => {
-                Standing::Refused(Refusal::SharedServiceElsewhere)
+        self.stand(elector)(node)
+    }
+
+    /// The same for many nodes, with what is common to them looked up once.
+    fn stand<'a>(&'a self, elector: &'a Elector) -> impl Fn(u16) -> Standing + 'a {
+        let reference = elector.verdict(&self.reference);
+        let base = reference.and_then(|verdict| elector.base(&verdict.advertisements));
+        move |node| {
+            let (Some(reference), Some(base)) = (reference, base) else {
+                return Standing::Refused(Refusal::NoMatchingAdvertisement);
+            };
+            match (reference.standing(base, node), &self.common) {
+                (Standing::Candidate(_), Some(common)) if common.binary_search(&node).is_err() => {
+                    Standing::Refused(Refusal::SharedServiceElsewhere)
+                }
+                (standing, _) => standing,
             }
-            (standing, _) => standing,
         }
     }
 
     /// The candidates in order of preference, each with its score; `order` is the order
     /// of all nodes by digest.
     pub(super) fn candidates(&self, elector: &Elector, order: &[u16]) -> Vec<(u16, u64)> {
-        let standing = |node: &u16| match self.standing(elector, *node) {
+        let stand = self.stand(elector);
+        let standing = |node: &u16| match stand(*node) {
             Standing::Candidate(score) => Some((*node, score)),
             Standing::Refused(_) => None,
         };
@@ -94,35 +104,28 @@ impl Group {
 
     /// The first candidate, without listing the others.
     pub(super) fn first(&self, elector: &Elector, order: &[u16]) -> Option<u16> {
+        let stand = self.stand(elector);
         let best = match (elector.verdict(&self.reference), &self.common) {
-            (
-                Some(Verdict {
-                    local: None,
-                    blocked: None,
-                    advertisements,
-                    ..
-                }),
-                None,
-            ) => elector.base(advertisements)?.best()?,
+            (Some(verdict), None) if verdict.local.is_none() && verdict.blocked.is_none() => {
+                elector.base(&verdict.advertisements)?.best()?
+            }
             _ => {
-                let best = order
-                    .iter()
-                    .map(|node| match self.standing(elector, *node) {
-                        Standing::Candidate(score) => Some(score),
-                        Standing::Refused(_) => None,
-                    });
+                let best = order.iter().map(|node| match stand(*node) {
+                    Standing::Candidate(score) => Some(score),
+                    Standing::Refused(_) => None,
+                });
                 best.max().flatten()?
             }
         };
-        let first = |node: &&u16| self.standing(elector, **node) == Standing::Candidate(best);
+        let first = |node: &&u16| stand(**node) == Standing::Candidate(best);
         order.iter().find(first).copied()
     }
 
     /// The node that would be first if it had a usable interface (L2-44).
     pub(super) fn first_silent(&self, elector: &Elector, order: &[u16]) -> Option<u16> {
+        let stand = self.stand(elector);
         let refused = Standing::Refused(Refusal::NoUsableInterface);
-        let silent = |node: &&u16| self.standing(elector, **node) == refused;
-        order.iter().find(silent).copied()
+        order.iter().find(|node| stand(**node) == refused).copied()
     }
 }
 

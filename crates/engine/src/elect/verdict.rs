@@ -2,7 +2,7 @@
 //! the configuration change.
 
 use super::ElectOptions;
-use super::nodes::Nodes;
+use super::nodes::{Base, Nodes, Standing};
 use crate::config::{Advertisement, PoolSet};
 use crate::plan::Refusal;
 use crate::world::{Endpoint, EndpointSlice, Service, TrafficPolicy};
@@ -83,6 +83,24 @@ impl Verdict {
             blocked,
             local,
         })
+    }
+
+    /// How a node stands, given how it stands for the advertisements.
+    pub(super) fn standing(&self, base: &Base, node: u16) -> Standing {
+        if let Some(why) = self.blocked {
+            return Standing::Refused(why);
+        }
+        let standing = base.standing(node);
+        let last = matches!(
+            standing,
+            Standing::Candidate(_) | Standing::Refused(Refusal::NoUsableInterface)
+        );
+        match &self.local {
+            Some(local) if last && local.binary_search(&node).is_err() => {
+                Standing::Refused(Refusal::NoLocalEndpoints)
+            }
+            _ => standing,
+        }
     }
 
     /// Whether nothing that is decided from it differs.
