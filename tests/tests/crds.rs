@@ -169,7 +169,7 @@ fn metallb_shaped_definitions_are_the_table() {
 
 #[test]
 fn definitions_in_deploy_are_fresh() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/crds.yaml");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/base/crds.yaml");
     let text = api::crds_yaml();
     if std::env::var_os("UPDATE").is_some() {
         std::fs::write(&path, &text).unwrap();
@@ -177,7 +177,7 @@ fn definitions_in_deploy_are_fresh() {
     let kept = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(
         kept == text,
-        "deploy/crds.yaml is stale: run this test with UPDATE=1"
+        "deploy/base/crds.yaml is stale: run this test with UPDATE=1"
     );
 }
 
