@@ -8,7 +8,8 @@ use crate::output::Verdict;
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     /// Name of this node, as the Node object has it.
-    #[arg(long, env = "METALLB_NODE_NAME", value_name = "NAME")]
+    #[arg(long, env = "METALLB_NODE_NAME", value_name = "NAME",
+        value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub node_name: String,
     /// Who we are.
     #[command(flatten)]

@@ -1,9 +1,10 @@
 //! The three listeners of an operator.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 use axum::middleware;
+use tokio::net::TcpListener;
 
 use super::Process;
 use crate::admin::guard::{Guard, guard};
@@ -30,24 +31,34 @@ pub(super) async fn start(
         process.part("plain metrics", part);
     }
     if ports.health_probe_port != 0 {
-        let host = if local {
-            IpAddr::V4(Ipv4Addr::LOCALHOST)
+        let port = ports.health_probe_port;
+        let listener = if local {
+            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+            bind(address, "--health-probe-port").await?
         } else {
-            IpAddr::V4(Ipv4Addr::UNSPECIFIED)
+            bind_everywhere(port, "--health-probe-port").await?
         };
-        let address = SocketAddr::new(host, ports.health_probe_port);
-        let listener = bind(address, "--health-probe-port").await?;
         let part = serve(listener, health_router(admin.clone()), process.stop.clone());
         process.part("health", part);
     }
     if let Some(client) = client.filter(|_| ports.port != 0) {
         let tls12 = ports.tls_min_version == TlsMin::V12;
         let config = tls::config(ports.metrics_cert_dir.as_deref(), tls12)?;
-        let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), ports.port);
-        let listener = tls::TlsListener::new(bind(address, "--port").await?, config);
+        let listener = bind_everywhere(ports.port, "--port").await?;
+        let listener = tls::TlsListener::new(listener, config);
         let guarded =
             router(admin).layer(middleware::from_fn_with_state(Guard::new(client), guard));
         process.part("metrics", serve(listener, guarded, process.stop.clone()));
     }
     Ok(())
+}
+
+/// On every address of both families, or of IPv4 where the host has no IPv6.
+async fn bind_everywhere(port: u16, flag: &str) -> anyhow::Result<TcpListener> {
+    let both = SocketAddr::from((Ipv6Addr::UNSPECIFIED, port));
+    match TcpListener::bind(both).await {
+        Ok(listener) => Ok(listener),
+        // A port in use is told by the second try.
+        Err(_no_ipv6) => bind(SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)), flag).await,
+    }
 }

@@ -97,13 +97,22 @@ pub(super) fn page(machine: &Speaker, page: Page) -> String {
     }
 }
 
-/// What begins and what ends here, a line each.
+/// LIMIT: lines about moves of one plan; a node that takes 10,000 addresses over has better things to do.
+const MOVES_TOLD_MAX: usize = 100;
+
+/// What begins and what ends here, a line each, up to a bound.
 pub(super) fn tell_moves(node: &str, old: &NodePlan, new: &NodePlan) {
     if !tracing::enabled!(tracing::Level::INFO) {
         return;
     }
-    for (address, announcement) in &new.announcements {
-        if old.announcements.get(address) != Some(announcement) {
+    let (old, new) = (&old.announcements, &new.announcements);
+    let begun = new
+        .iter()
+        .filter(|(address, announcement)| old.get(address) != Some(announcement));
+    let mut moves = 0_usize;
+    for (address, announcement) in begun {
+        moves += 1;
+        if moves <= MOVES_TOLD_MAX {
             let services: Vec<String> = announcement
                 .services
                 .iter()
@@ -115,12 +124,21 @@ pub(super) fn tell_moves(node: &str, old: &NodePlan, new: &NodePlan) {
             );
         }
     }
-    for address in old.announcements.keys() {
-        if !new.announcements.contains_key(address) {
+    for address in old.keys().filter(|address| !new.contains_key(address)) {
+        moves += 1;
+        if moves <= MOVES_TOLD_MAX {
             tracing::info!(
                 event = "serviceWithdrawn", node, ip = %address, protocol = "layer2",
                 "this node announces it no more"
             );
         }
+    }
+    if let Some(more) = moves.checked_sub(MOVES_TOLD_MAX).filter(|more| *more > 0) {
+        tracing::info!(
+            event = "moves",
+            node,
+            more,
+            "and more addresses that are not listed"
+        );
     }
 }
