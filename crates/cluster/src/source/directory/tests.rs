@@ -495,3 +495,65 @@ async fn a_resync_carries_its_epoch_and_a_later_deadline_is_kept() {
         .await;
     assert!(matches!(outcome, Outcome::Unavailable(_)));
 }
+
+/// Names the folder whose lock the child process of the test below holds.
+const HELD_FOLDER: &str = "HARBINGER_TEST_HELD_FOLDER";
+
+/// The child: holds the lock until it is killed. Without the variable there is nothing to do.
+#[tokio::test]
+async fn a_process_that_holds_the_lock() {
+    let Some(path) = std::env::var_os(HELD_FOLDER) else {
+        return;
+    };
+    let source = DirectorySource::open(DirectoryConfig {
+        manifests: path.into(),
+        state: None,
+        namespace: "metallb-system".to_owned(),
+        secret_name: "memberlist".to_owned(),
+        component: "metallb-controller",
+    });
+    let campaign = source.expect("the folder").campaign("child");
+    leads(&campaign).await;
+    // Until the kill; the end of the parent ends it too.
+    let _ = std::io::read_to_string(std::io::stdin());
+}
+
+#[tokio::test]
+async fn a_killed_process_frees_the_lock_at_once() {
+    let folder = TempDir::new().expect("a folder");
+    let mut child = std::process::Command::new(std::env::current_exe().expect("this test"))
+        .args([
+            "--exact",
+            "source::directory::tests::a_process_that_holds_the_lock",
+        ])
+        .env(HELD_FOLDER, folder.path())
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .expect("a child");
+    let lock = folder.path().join(".harbinger/lease.lock");
+    let begun = Instant::now();
+    while fs::read_to_string(&lock).unwrap_or_default() != "child" {
+        assert!(
+            begun.elapsed() < PATIENCE,
+            "the child does not take the lock"
+        );
+        tokio::task::yield_now().await;
+    }
+    let standby = open(&folder).campaign("standby");
+    let known = Leadership::Follower {
+        holder: Some("child".to_owned()),
+    };
+    let mut leadership = standby.leadership();
+    let waited = tokio::time::timeout(PATIENCE, leadership.wait_for(|now| *now == known)).await;
+    assert!(waited.is_ok_and(|seen| seen.is_ok()), "the child holds it");
+    let begun = Instant::now();
+    child.kill().expect("killed");
+    leads(&standby).await;
+    assert!(
+        begun.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        begun.elapsed()
+    );
+    child.wait().expect("reaped");
+}
