@@ -73,8 +73,9 @@ impl Default for QueueConfig {
     fn default() -> Self {
         Self {
             in_flight_max: 32,
-            per_second: 1000,
-            burst: 100,
+            // High: the bound in flight is what protects a slow server.
+            per_second: 4000,
+            burst: 400,
             backoff_min: Duration::from_millis(100),
             backoff_max: Duration::from_secs(30),
             conflict_wait: Duration::from_secs(1),
@@ -159,18 +160,20 @@ pub struct Queue {
     events: VecDeque<(Event, u32)>,
     event_pause: Option<Instant>,
     in_flight: BTreeMap<Ticket, Sent>,
-    /// Successful writes in a row of one object within [`STREAK_WINDOW`]: somebody else
-    /// writes against us, or the server keeps something else.
-    streaks: BTreeMap<WriteKey, (Instant, u32)>,
+    /// Successful writes of one object in quick succession: somebody else writes against
+    /// us, or the server keeps something else. (How many, and until when the next counts.)
+    streaks: BTreeMap<WriteKey, (u32, Instant)>,
+    next_prune: Instant,
     next: u64,
     /// The theoretical time of the next request at the long-run rate (GCRA).
     paced: Instant,
     counters: Counters,
 }
 
-/// An object written this often within the window is written slower and slower.
+/// An object written this often in a row is written slower and slower.
 const STREAK_MAX: u32 = 4;
-const STREAK_WINDOW: Duration = Duration::from_secs(10);
+/// Writes further apart are no streak; a pool's status may follow each second.
+const STREAK_GAP: Duration = Duration::from_millis(900);
 /// Times an event is tried.
 const EVENT_TRIES_MAX: u32 = 4;
 /// Doublings of the backoff, so that the shift cannot overflow.
@@ -189,6 +192,7 @@ impl Queue {
             event_pause: None,
             in_flight: BTreeMap::new(),
             streaks: BTreeMap::new(),
+            next_prune: now,
             next: 0,
             paced: now,
             counters: Counters::default(),
@@ -498,22 +502,35 @@ impl Queue {
     }
 
     fn backoff(&mut self, failures: u32) -> Duration {
+        let plain = self.plain_backoff(failures);
+        self.random.jittered(plain).min(self.config.backoff_max)
+    }
+
+    fn plain_backoff(&self, failures: u32) -> Duration {
         let doublings = failures.saturating_sub(1).min(DOUBLINGS_MAX);
         let plain = self.config.backoff_min.saturating_mul(1 << doublings);
-        let bounded = plain.min(self.config.backoff_max);
-        self.random.jittered(bounded).min(self.config.backoff_max)
+        plain.min(self.config.backoff_max)
     }
 
     fn note_streak(&mut self, key: &WriteKey, now: Instant) {
-        self.streaks
-            .retain(|_, (last, _)| *last + STREAK_WINDOW > now);
-        let streak = self.streaks.entry(key.clone()).or_insert((now, 0));
-        *streak = (now, streak.1 + 1);
+        if self.next_prune <= now {
+            self.streaks.retain(|_, (_, until)| now < *until);
+            self.next_prune = now + STREAK_GAP;
+        }
+        let former = self.streaks.get(key).filter(|(_, until)| now < *until);
+        let streak = former.map_or(1, |(streak, _)| streak + 1);
+        // What is slowed down already must not look like patience.
+        let slowed = match streak.checked_sub(STREAK_MAX) {
+            Some(beyond) => self.plain_backoff(beyond + 1) * 2,
+            None => Duration::ZERO,
+        };
+        let until = now + STREAK_GAP + slowed;
+        self.streaks.insert(key.clone(), (streak, until));
     }
 
     fn streak_delay(&mut self, key: &WriteKey, now: Instant) -> Option<Instant> {
-        let (last, streak) = *self.streaks.get(key)?;
-        if last + STREAK_WINDOW <= now || streak < STREAK_MAX {
+        let (streak, until) = *self.streaks.get(key)?;
+        if until <= now || streak < STREAK_MAX {
             return None;
         }
         Some(now + self.backoff(streak - STREAK_MAX + 1))

@@ -200,6 +200,19 @@ fn a_write_war_is_slowed_down() {
 }
 
 #[test]
+fn a_write_each_second_is_no_war() {
+    let mut now = base();
+    let mut queue = queue(now);
+    for _ in 0..60 {
+        queue.set_desired(pool(1), now);
+        let (ticket, _) = send(&mut queue, now);
+        queue.handle_outcome(ticket, done(), now);
+        queue.seen(&WriteKey::Pool(name(1)));
+        now += Duration::from_secs(1);
+    }
+}
+
+#[test]
 fn events_follow_what_announces() {
     let now = base();
     let mut queue = queue(now);
