@@ -270,3 +270,42 @@ fn elector_config(world: &World) -> (config::PoolSet, Vec<Arc<config::Advertisem
     let (ads, _) = config::l2_advertisements(world, &pools, NAMESPACE);
     (pools, ads)
 }
+
+#[test]
+fn labels_of_a_namespace_can_change_who_keeps_an_address() {
+    let mut build = Build::new(&["n1"]);
+    let mut pinned = pool("p", &["10.0.0.0/8"]);
+    pinned.service_allocation = Some(crate::world::ServiceAllocation {
+        namespace_selectors: vec![selector("team=a")],
+        ..Default::default()
+    });
+    build.add(Change::Pool(Delta::Upsert(stored(pinned))));
+    let namespace = |name: &str, with: &str| {
+        Change::Namespace(Delta::Upsert(stored(crate::world::Namespace {
+            name: crate::name::NamespacedName::new("", name),
+            labels: labels(with),
+        })))
+    };
+    build
+        .add(namespace("default", "team=a"))
+        .add(namespace("other", ""));
+    let mut older = service("web", &["10.0.0.1"]);
+    older.created = Some(1);
+    older.name.namespace = "other".into();
+    build.service(older).service(service("web", &["10.0.0.1"]));
+
+    let mut elector = build.elector();
+    let keeper = |elector: &Elector| {
+        elector.entries()[0]
+            .services
+            .iter()
+            .map(|name| name.namespace.clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(keeper(&elector), ["default"], "the other may not have it");
+    let touched = build.world.apply(namespace("other", "team=a"));
+    elector.touch(&touched);
+    assert_eq!(elector.update(&build.world).len(), 1);
+    assert_eq!(keeper(&elector), ["other"], "it may now, and is older");
+    assert_eq!(elector.entries(), build.elect().0);
+}
