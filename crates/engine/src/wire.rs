@@ -261,7 +261,7 @@ impl Wire {
     /// Both sockets of an interface are open.
     pub fn opened(&mut self, ifindex: u32, now: Instant) {
         if let Some(port) = self.ports.get_mut(&ifindex) {
-            port.opened();
+            port.opened(now);
         }
         self.stale = true;
         self.settle(now);

@@ -100,8 +100,10 @@ impl Port {
         }
     }
 
-    pub(super) fn opened(&mut self) {
+    /// New sockets have no filter but the first and no group (L2-68).
+    pub(super) fn opened(&mut self, now: Instant) {
         if self.sockets == Sockets::Opening {
+            self.responder.reopen(now);
             self.sockets = Sockets::Open;
             self.failure = None;
         }

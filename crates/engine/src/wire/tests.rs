@@ -125,6 +125,29 @@ fn a_link_event_is_a_reason_to_try_at_once() {
     assert_eq!(opens(&mut wire), [2]);
 }
 
+// L2-68
+#[test]
+fn groups_are_joined_again_on_new_sockets() {
+    let (mut wire, mut now) = wire(&[2]);
+    wire.set_desired(desired(&[2], &["fc00::1:2:3"]), now);
+    let joins = |wire: &mut Wire| {
+        let actions = std::iter::from_fn(|| wire.poll_action());
+        actions
+            .filter(|action| matches!(action, Action::JoinGroup { .. }))
+            .count()
+    };
+    assert_eq!(joins(&mut wire), 0, "nothing to join with yet");
+    wire.opened(2, now);
+    assert_eq!(joins(&mut wire), 1);
+    wire.socket_failed(2, "network is down", now);
+    assert_eq!(joins(&mut wire), 0);
+    now += SECOND;
+    wire.handle_timeout(now);
+    assert_eq!(opens(&mut wire), [2]);
+    wire.opened(2, now);
+    assert_eq!(joins(&mut wire), 1);
+}
+
 // L2-24
 #[test]
 fn a_storm_on_one_interface_does_not_starve_the_others() {
