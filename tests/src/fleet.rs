@@ -4,24 +4,39 @@
 //! rule per Service port in each node's namespace. Deliberately absent: any decision about what is right; that
 //! is the caller's.
 
+pub mod station;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::process::{Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::lab::{Child, Host, LanOptions, Topology, Web, nft};
+use crate::lab::{Capture, Child, Frame, Host, LanOptions, Topology, Web, client, nft, pause};
 
 /// Port the pods listen on.
 pub const POD_PORT: u16 = 8080;
 /// Port of membership.
-const MEMBERS_PORT: u16 = 7946;
+pub const MEMBERS_PORT: u16 = 7946;
 /// Port of the plain admin endpoint on each node's loopback.
 pub const ADMIN_PORT: u16 = 9121;
+/// The pool of [`Fleet::alone`], and of the demo.
+pub const POOL: [&str; 2] = ["192.0.2.200-192.0.2.219", "2001:db8:2::200-2001:db8:2::213"];
+/// Its first address.
+pub const V4: &str = "192.0.2.200";
+/// Its first address of the other family.
+pub const V6: &str = "2001:db8:2::200";
+/// Longest wait for anything; every wait ends at its event.
+pub const WITHIN: Duration = Duration::from_secs(20);
+/// One admin request.
+const ADMIN_WITHIN: Duration = Duration::from_secs(5);
+/// Between two questions whether a node is ready.
+const ADMIN_INTERVAL: Duration = Duration::from_millis(5);
 
 /// The binary under test: `HARBINGER_BIN`, else the one that this build made beside.
 ///
@@ -54,6 +69,10 @@ pub struct Fleet {
     speakers: BTreeMap<usize, Child>,
     /// Arguments that every process gets beside the usual ones.
     pub extra: Vec<String>,
+    /// The file with the membership's key, for what is started from now on.
+    pub key: PathBuf,
+    /// Whether the processes take part in the membership; off, a lone one need not listen for others first.
+    pub membership: bool,
 }
 
 impl Fleet {
@@ -66,21 +85,20 @@ impl Fleet {
         let folder = tempfile::tempdir()?;
         std::fs::create_dir(folder.path().join("manifests"))?;
         std::fs::create_dir(folder.path().join("logs"))?;
-        let key = folder.path().join("key");
-        std::fs::write(&key, "a key of the lab, thirty-two byte")?;
-        std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o600))?;
         let mut fleet = Self {
+            key: write_key(folder.path(), "key", "a key of the lab")?,
             lab,
             pods: Vec::new(),
             webs: Vec::new(),
             folder,
             speakers: BTreeMap::new(),
             extra: Vec::new(),
+            membership: true,
         };
         for n in 0..nodes {
             fleet.add_pod(n)?;
         }
-        let objects: String = (0..nodes).map(node_manifest).collect();
+        let objects: String = (0..nodes).map(|n| node_manifest(n, "")).collect();
         fleet.write("nodes.yaml", &objects)?;
         Ok(fleet)
     }
@@ -89,8 +107,9 @@ impl Fleet {
     fn add_pod(&mut self, n: usize) -> Result<()> {
         let node = &self.lab.nodes[n];
         let pod = Host::new(&format!("pod-{n}"))?;
-        node.add_veth_to("pod0", &pod, "eth0")?;
-        for (host, name, end) in [(node, "pod0", 1), (&pod, "eth0", 2)] {
+        // A name that the default exclusion list has, as those of network plugins.
+        node.add_veth_to("veth-pod", &pod, "eth0")?;
+        for (host, name, end) in [(node, "veth-pod", 1), (&pod, "eth0", 2)] {
             host.link_up(name)?;
             host.add_address(name, &format!("10.244.{n}.{end}/24"))?;
             host.add_address(name, &format!("fd00:244:{n}::{end}/64"))?;
@@ -159,13 +178,6 @@ impl Fleet {
             .arg("--state")
             .arg(self.state())
             .args(["--node-name", &format!("node-{n}")])
-            .args([
-                "--members-bind",
-                &format!("{}:{MEMBERS_PORT}", Topology::node_ipv4(n)),
-            ])
-            .args(["--members-peers", &peers.join(",")])
-            .arg("--members-key-file")
-            .arg(self.folder.path().join("key"))
             .args(["--port", "0", "--health-probe-port", "0"])
             .args(["--metrics-plain", &format!("127.0.0.1:{ADMIN_PORT}")])
             .args(["--log-format", "json"])
@@ -173,6 +185,16 @@ impl Fleet {
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log);
+        if self.membership {
+            command
+                .args([
+                    "--members-bind",
+                    &format!("{}:{MEMBERS_PORT}", Topology::node_ipv4(n)),
+                ])
+                .args(["--members-peers", &peers.join(",")])
+                .arg("--members-key-file")
+                .arg(&self.key);
+        }
         let child = self.lab.nodes[n].spawn(command)?;
         self.speakers.insert(n, child);
         Ok(())
@@ -184,6 +206,46 @@ impl Fleet {
     /// As [`Fleet::start`].
     pub fn start_all(&mut self) -> Result<()> {
         (0..self.lab.nodes.len()).try_for_each(|n| self.start(n))
+    }
+
+    /// One node that announces [`V4`] and [`V6`] for the dual-stack Service "web", and a capture on the client
+    /// from before its start.
+    ///
+    /// # Errors
+    /// It does not come up.
+    pub fn alone() -> Result<(Self, Capture)> {
+        let mut fleet = Self::new(1)?;
+        fleet.membership = false;
+        let wire = Capture::start(&fleet.lab.client, "eth0")?;
+        fleet.write("pool.yaml", &pool(&POOL))?;
+        fleet.write("web.yaml", &service("web", true, 1))?;
+        fleet.start(0)?;
+        for address in [V4, V6] {
+            fleet.announced(&wire, address.parse()?, None)?;
+        }
+        fleet.wait_until_ready(&[0], WITHIN)?;
+        Ok((fleet, wire))
+    }
+
+    /// Waits for the first unasked announcement of an address, of all seen or of those after a moment.
+    ///
+    /// # Errors
+    /// There is none; the logs are in the text.
+    pub fn announced(
+        &self,
+        wire: &Capture,
+        address: IpAddr,
+        after: Option<Instant>,
+    ) -> Result<Frame> {
+        wire.wait(WITHIN, |frame| {
+            after.is_none_or(|after| frame.at >= after) && frame.gratuitous(address)
+        })
+        .with_context(|| {
+            format!(
+                "nobody announced {address} within {WITHIN:?}\n{}",
+                self.logs()
+            )
+        })
     }
 
     /// A command of the binary under test.
@@ -219,12 +281,12 @@ impl Fleet {
     ///
     /// # Errors
     /// It does not run, or does not end in time.
-    pub fn stop(&mut self, n: usize) -> Result<()> {
+    pub fn stop(&mut self, n: usize) -> Result<ExitStatus> {
         let child = self.process(n)?;
         child.term();
-        child.wait_within(Duration::from_secs(10))?;
+        let status = child.wait_within(Duration::from_secs(10))?;
         self.speakers.remove(&n);
-        Ok(())
+        Ok(status)
     }
 
     /// Plays kube-proxy: on every node, `address:port` leads to the node's own pod.
@@ -260,6 +322,66 @@ impl Fleet {
         Ok(None)
     }
 
+    /// Asks node n's admin endpoint; the body of a 200 answer.
+    ///
+    /// # Errors
+    /// Nobody listens there, or it is another answer.
+    pub fn admin(&self, n: usize, path: &str) -> Result<String> {
+        let at = SocketAddr::from(([127, 0, 0, 1], ADMIN_PORT));
+        let mut stream = client::connect(&self.lab.nodes[n], at, ADMIN_WITHIN)?;
+        stream.set_read_timeout(Some(ADMIN_WITHIN))?;
+        write!(stream, "GET {path} HTTP/1.0\r\nConnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        let (head, body) = answer.split_once("\r\n\r\n").context("no HTTP answer")?;
+        match head.split(' ').nth(1) {
+            Some("200") => Ok(body.to_owned()),
+            _ => bail!("{path} on node-{n}: {head}\n{body}"),
+        }
+    }
+
+    /// The sum of a metric of node n over the samples whose text has `label`.
+    ///
+    /// # Errors
+    /// As [`Fleet::admin`].
+    pub fn metric(&self, n: usize, name: &str, label: &str) -> Result<f64> {
+        let text = self.admin(n, "/metrics")?;
+        let samples = text.lines().filter(|line| {
+            line.strip_prefix(name)
+                .is_some_and(|rest| rest.starts_with(['{', ' ']))
+                && line.contains(label)
+        });
+        Ok(samples
+            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .sum())
+    }
+
+    /// Waits until these nodes have planned once.
+    ///
+    /// # Errors
+    /// One is not ready within `time`; its log is in the text.
+    pub fn wait_until_ready(&mut self, nodes: &[usize], time: Duration) -> Result<()> {
+        let end = Instant::now() + time;
+        for &n in nodes {
+            loop {
+                let Err(error) = self.admin(n, "/readyz") else {
+                    break;
+                };
+                if let Some(status) = self.process(n)?.try_wait() {
+                    bail!("node-{n} ended: {status}\n{}", self.logs());
+                }
+                if Instant::now() >= end {
+                    bail!(
+                        "node-{n} is not ready after {time:?}: {error:#}\n{}",
+                        self.logs()
+                    );
+                }
+                pause(ADMIN_INTERVAL);
+            }
+        }
+        Ok(())
+    }
+
     /// All logs, for a failing test.
     pub fn logs(&self) -> String {
         let mut text = String::new();
@@ -276,6 +398,17 @@ impl Fleet {
     }
 }
 
+/// Makes a key file in a folder, readable by its owner alone.
+///
+/// # Errors
+/// The disk.
+pub fn write_key(folder: &Path, name: &str, key: &str) -> Result<PathBuf> {
+    let path = folder.join(name);
+    std::fs::write(&path, key)?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(path)
+}
+
 /// The address of pod n.
 pub fn pod_address(n: usize, v4: bool) -> IpAddr {
     let n16 = u16::try_from(n).expect("a lab is small");
@@ -287,9 +420,10 @@ pub fn pod_address(n: usize, v4: bool) -> IpAddr {
     }
 }
 
-fn node_manifest(n: usize) -> String {
+/// Node n with labels such as "a: b".
+pub fn node_manifest(n: usize, labels: &str) -> String {
     format!(
-        "---\napiVersion: v1\nkind: Node\nmetadata: {{name: node-{n}}}\nstatus:\n  addresses:\n  \
+        "---\napiVersion: v1\nkind: Node\nmetadata: {{name: node-{n}, labels: {{{labels}}}}}\nstatus:\n  addresses:\n  \
          - {{type: InternalIP, address: {}}}\n",
         Topology::node_ipv4(n)
     )
@@ -303,6 +437,13 @@ pub fn pool(addresses: &[&str]) -> String {
          spec:\n  addresses:{list}\n---\n\
          apiVersion: metallb.io/v1beta1\nkind: L2Advertisement\nmetadata: {{name: lan, namespace: metallb-system}}\n"
     )
+}
+
+/// Services "{name}-0", "{name}-1" and so on, each as [`service`].
+pub fn services(name: &str, count: usize, dual: bool, nodes: usize) -> String {
+    (0..count)
+        .map(|n| service(&format!("{name}-{n}"), dual, nodes))
+        .collect()
 }
 
 /// A Service of type LoadBalancer, served by every one of `nodes` nodes.

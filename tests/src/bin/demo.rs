@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use tests::fleet::{self, Fleet};
+use tests::fleet::{self, Fleet, V4, V6};
 use tests::lab::{self, Capture, Frame, client};
 
 const NODES: usize = 3;
@@ -15,8 +15,9 @@ const NODES: usize = 3;
 const ACT: Duration = Duration::from_secs(20);
 /// A client that gets no answer in this time tries again.
 const TRY: Duration = Duration::from_millis(250);
-const V4: &str = "192.0.2.200";
-const V6: &str = "2001:db8:2::200";
+/// What the pool gives next.
+const NEXT_V4: &str = "192.0.2.201";
+const NEXT_V6: &str = "2001:db8:2::201";
 
 fn main() -> Result<()> {
     lab::enter()?;
@@ -32,15 +33,19 @@ fn demo(keep: bool) -> Result<()> {
     println!("kube-proxy's part is played by one nf_tables rule per Service port on each node.\n");
     let mut fleet = Fleet::new(NODES)?;
     let addresses: [IpAddr; 2] = [V4.parse()?, V6.parse()?];
-    fleet.proxy(&[(addresses[0], 80), (addresses[1], 80)])?;
+    let next: [IpAddr; 2] = [NEXT_V4.parse()?, NEXT_V6.parse()?];
+    fleet.proxy(
+        &[addresses, next]
+            .concat()
+            .into_iter()
+            .map(|a| (a, 80))
+            .collect::<Vec<_>>(),
+    )?;
     let wire = Capture::start(&fleet.lab.client, "eth0")?;
 
     fleet.start_all()?;
-    fleet.write(
-        "pool.yaml",
-        &fleet::pool(&["192.0.2.200-192.0.2.219", "2001:db8:2::200-2001:db8:2::21f"]),
-    )?;
-    wait_until_ready(&fleet)?;
+    fleet.write("pool.yaml", &fleet::pool(&fleet::POOL))?;
+    fleet.wait_until_ready(&[0, 1, 2], ACT)?;
     println!("1. Three speakers run and hear each other. A Service appears:");
     let written = Instant::now();
     fleet.write("web.yaml", &fleet::service("web", true, NODES))?;
@@ -79,34 +84,10 @@ fn demo(keep: bool) -> Result<()> {
     let answer = client::http_get(&fleet.lab.client, v6, ACT)?;
     println!("     and over IPv6: {}", answer.trim());
     if keep {
-        leave_up(&fleet)?;
-    }
-    println!(
-        "\nDone. `make demo KEEP=1` leaves the lab up; `make demo CLUSTER=1` runs it on a real control plane."
-    );
-    Ok(())
-}
-
-/// Every speaker has planned once; asked over its admin endpoint.
-fn wait_until_ready(fleet: &Fleet) -> Result<()> {
-    for node in &fleet.lab.nodes {
-        let at: SocketAddr = ([127, 0, 0, 1], fleet::ADMIN_PORT).into();
-        let ready = || {
-            node.run(|| {
-                use std::io::{Read, Write};
-                let mut stream = std::net::TcpStream::connect_timeout(&at, TRY).ok()?;
-                write!(stream, "GET /readyz HTTP/1.0\r\n\r\n").ok()?;
-                let mut text = String::new();
-                stream.read_to_string(&mut text).ok()?;
-                text.starts_with("HTTP/1.0 200")
-                    .then_some(())
-                    .or_else(|| text.starts_with("HTTP/1.1 200").then_some(()))
-            })
-        };
-        let _: () = lab::eventually(
-            ACT,
-            &format!("{} is ready; logs:\n{}", node.name(), fleet.logs()),
-            ready,
+        leave_up(&mut fleet, holder)?;
+    } else {
+        println!(
+            "\nDone. `make demo KEEP=1` leaves the lab up, `make demo CLUSTER=1` runs it on a real control plane."
         );
     }
     Ok(())
@@ -137,35 +118,42 @@ fn answer_from_another(fleet: &Fleet, address: IpAddr, dead: usize) -> Result<(I
     anyhow::bail!("no other pod answered within {ACT:?}")
 }
 
-fn leave_up(fleet: &Fleet) -> Result<()> {
-    let enter = |host: &lab::Host| {
-        format!(
-            "nsenter --preserve-credentials --user --net={}",
-            host.path()
-        )
-    };
+fn leave_up(fleet: &mut Fleet, dead: usize) -> Result<()> {
+    let living: Vec<usize> = (0..NODES).filter(|n| *n != dead).collect();
+    let client = enter(&fleet.lab.client);
+    let folder = fleet.manifests();
+    let folder = folder.display();
     println!("\nThe lab is up. Three things to try, each in another terminal:");
+    println!("  1. Be the client:");
+    println!("       {client} curl http://{V4}/ 'http://[{V6}]/'");
+    println!("  2. Add a Service; its addresses are the next of the pool:");
+    println!("       sed 's/name: web/name: more/' {folder}/web.yaml > {folder}/more.yaml");
+    println!("       {client} curl http://{NEXT_V4}/ 'http://[{NEXT_V6}]/'");
     println!(
-        "  1. be the client:        {} curl http://{V4}/",
-        enter(&fleet.lab.client)
+        "       cat {}",
+        fleet.state().join("events.jsonl").display()
     );
-    println!(
-        "  2. add a Service:        sed 's/name: web/name: more/; s/RequireDualStack/SingleStack/' {0}/web.yaml > {0}/more.yaml",
-        fleet.manifests().display()
-    );
-    println!(
-        "                           {} explain svc default/more --dir {} --state {}",
-        fleet::binary()?.display(),
-        fleet.manifests().display(),
-        fleet.state().display()
-    );
-    println!(
-        "  3. watch the wire:       {} tcpdump -eni eth0 arp or icmp6",
-        enter(&fleet.lab.client)
-    );
+    println!("  3. Kill another speaker, and be the client again:");
+    for n in living {
+        println!("       kill -9 {}   # node-{n}", fleet.process(n)?.id());
+    }
+    println!("The logs are in {}.", fleet.path().join("logs").display());
     println!("Press Enter to end it.");
     std::io::stdin().read_line(&mut String::new())?;
     Ok(())
+}
+
+/// How another program gets onto a host of the lab.
+fn enter(host: &lab::Host) -> String {
+    let user = if lab::has_own_users() {
+        format!(
+            " --target {} --user --preserve-credentials",
+            std::process::id()
+        )
+    } else {
+        String::new()
+    };
+    format!("nsenter{user} --net={}", host.path())
 }
 
 fn millis(time: Duration) -> u128 {

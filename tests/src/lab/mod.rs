@@ -14,6 +14,7 @@ mod link;
 pub mod nft;
 mod web;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -31,6 +32,9 @@ pub use web::{Echo, Web};
 
 /// Pause between two looks of [`eventually`].
 const LOOK_INTERVAL: Duration = Duration::from_millis(2);
+
+/// See [`has_own_users`].
+static OWN_USERS: AtomicBool = AtomicBool::new(false);
 
 /// Makes this process able to create network namespaces: nothing to do for root, else a user namespace in
 /// which it is root. Call it before the first thread is started; calling it again is harmless.
@@ -56,10 +60,16 @@ pub fn enter() -> Result<()> {
         std::fs::write(format!("/proc/self/{file}"), text)
             .with_context(|| format!("cannot write /proc/self/{file}"))
     };
+    OWN_USERS.store(true, Ordering::Relaxed);
     write("setgroups", "deny".to_owned())?;
     write("uid_map", format!("0 {uid} 1"))?;
     write("gid_map", format!("0 {gid} 1"))?;
     Ok(())
+}
+
+/// Whether [`enter`] made a user namespace, which other programs must enter first.
+pub fn has_own_users() -> bool {
+    OWN_USERS.load(Ordering::Relaxed)
 }
 
 /// Enters the lab's user namespace before `main` when the process is not root, in a test binary whose
