@@ -50,6 +50,8 @@ pub struct Controller {
     told: Told,
     /// When each pool's status may be written again.
     pool_pause: BTreeMap<NamespacedName, Instant>,
+    /// The newest time it was told.
+    now: Instant,
 }
 
 impl Controller {
@@ -80,6 +82,7 @@ impl Controller {
             blocked: BTreeMap::new(),
             told: Told::default(),
             pool_pause: BTreeMap::new(),
+            now,
         }
     }
 
@@ -121,6 +124,7 @@ impl Controller {
 
     /// Decides, after a batch of inputs.
     pub fn turn(&mut self, now: Instant) {
+        self.now = now;
         let other_pools = self.read_config();
         if !self.may_decide() {
             self.touched.clear();
@@ -151,6 +155,7 @@ impl Controller {
 
     /// The next write, while this replica leads and its lease is good for long enough.
     pub fn poll_write(&mut self, now: Instant) -> Option<(Ticket, Write)> {
+        self.now = now;
         if !self.may_write(now) || !self.may_decide() {
             return None;
         }
@@ -187,6 +192,7 @@ impl Controller {
 
     /// Does what time asks for.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.now = now;
         self.queue.handle_timeout(now);
         if self.allocator.is_some() && self.may_decide() {
             self.want_pools(now);
@@ -195,10 +201,12 @@ impl Controller {
 
     /// When something is due though nothing happened.
     pub fn poll_timeout(&self) -> Option<Instant> {
+        // What may not be sent is no reason to wake up; a renewal comes by itself.
+        let may = self.may_write(self.now) && self.may_decide();
+        let writes = self.queue.poll_timeout().filter(|_| may);
         let writes = match self.write_deadline() {
-            // Nothing goes out after it: no need to wake up for the queue.
-            Some(end) => self.queue.poll_timeout().filter(|due| *due < end),
-            None => self.queue.poll_timeout(),
+            Some(end) => writes.filter(|due| *due < end),
+            None => writes,
         };
         [writes, self.pools_due()].into_iter().flatten().min()
     }

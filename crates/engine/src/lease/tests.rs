@@ -300,6 +300,39 @@ fn a_cut_off_leader_ends_before_the_next_begins() {
 }
 
 #[test]
+fn a_lease_counts_from_when_it_was_asked_for() {
+    for (delay, expected) in [
+        (0, Some(2000)),
+        (1200, Some(2000)),
+        (2000, None),
+        (9000, None),
+    ] {
+        let sent = base();
+        let mut election = Election::new("a".to_owned(), LeaseConfig::default(), 1, sent);
+        assert_eq!(election.poll_action(sent), Some(LeaseAction::Read));
+        election.handle_read(Ok(LeaseRecord::default()), sent);
+        let Some(LeaseAction::Write(record)) = election.poll_action(sent) else {
+            panic!("the lease is free");
+        };
+        let now = sent + MS * delay;
+        let record = LeaseRecord {
+            version: Some("1".to_owned()),
+            ..record
+        };
+        election.handle_write(Ok(record), now);
+        let until = match election.leadership() {
+            Leadership::Leader { until, .. } => until,
+            Leadership::Follower { .. } => None,
+        };
+        assert_eq!(
+            until,
+            expected.map(|ms| sent + MS * ms),
+            "answered after {delay} ms"
+        );
+    }
+}
+
+#[test]
 fn a_lost_answer_to_a_renewal_does_not_end_the_lease() {
     let mut bench = Bench::new(
         1,
