@@ -10,8 +10,10 @@ use std::time::{Duration, Instant};
 pub struct LeaseConfig {
     /// How long a lease is good without renewal; whole seconds, as the API keeps them.
     pub duration: Duration,
-    /// How often the leader renews and a follower looks.
+    /// How often the leader renews.
     pub renew: Duration,
+    /// How often a follower looks: this is how late it sees a lease that was given away.
+    pub look: Duration,
     /// How soon after a failure it is tried again.
     pub retry: Duration,
 }
@@ -21,6 +23,7 @@ impl Default for LeaseConfig {
         Self {
             duration: Duration::from_secs(2),
             renew: Duration::from_millis(500),
+            look: Duration::from_millis(100),
             retry: Duration::from_millis(200),
         }
     }
@@ -277,7 +280,7 @@ impl Election {
         if self.candidacy(now).is_some() {
             return now;
         }
-        let usual = now + self.random.jittered(self.config.renew);
+        let usual = now + self.random.jittered(self.config.look);
         let expiry = self
             .observed
             .as_ref()

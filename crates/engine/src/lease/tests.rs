@@ -275,7 +275,7 @@ fn a_standby_takes_over_at_once_after_a_release() {
     );
     assert!(bench.replicas[leader].election.is_releasing());
     let time = bench.time_to_leader();
-    assert!(time <= Duration::from_millis(700), "{time:?}");
+    assert!(time <= Duration::from_millis(200), "{time:?}");
     assert_ne!(bench.leaders(), [leader]);
 }
 
