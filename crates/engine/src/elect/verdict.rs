@@ -14,7 +14,8 @@ use std::sync::Arc;
 const ADDRESSES_MAX: usize = 16;
 
 /// Nodes that serve a Service that has no EndpointSlice at all, comma-separated: what a
-/// directory of manifests says instead (issue "directory source").
+/// directory of manifests says instead. It counts on a real cluster too, where only a
+/// Service without a selector lacks slices.
 const ENDPOINTS_ANNOTATION: &str = "harbinger.dev/endpoints";
 
 /// What is remembered of a Service.
