@@ -26,7 +26,7 @@ use tokio::task::JoinSet;
 use crate::admin::Question;
 use crate::metrics::Timings;
 use crate::shutdown::Stop;
-use crate::writes::Writes;
+use crate::writes::{Writes, take_queued};
 pub(crate) use report::problems;
 use timing::Waiting;
 
@@ -122,9 +122,11 @@ impl Loop {
             }
             let now = Instant::now();
             self.lead(now);
-            if let Some((ticket, outcome)) = outcome {
-                self.ended(ticket, outcome, now);
+            while let Some((ticket, ended)) = outcome {
+                self.ended(ticket, ended, now);
+                outcome = self.writes.ended_already();
             }
+            take_queued(&mut batch, &mut self.changes, CHANGES_MAX);
             self.take(&mut batch, now);
             self.machine.handle_timeout(now);
             self.machine.turn(now);

@@ -6,6 +6,8 @@ use std::time::Instant;
 
 use cluster::Source;
 use engine::write::{Outcome, Ticket, Write};
+use futures::FutureExt;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use crate::metrics::{Family, Labels, Name, count};
@@ -57,6 +59,12 @@ impl Writes {
         Some((ticket, outcome))
     }
 
+    /// The next that has ended already. Those that end at once are taken in one turn, so that a turn's cost is
+    /// not paid for each.
+    pub(crate) fn ended_already(&mut self) -> Option<(Ticket, Outcome)> {
+        self.ended().now_or_never().flatten()
+    }
+
     /// None is on the way.
     pub(crate) fn is_empty(&self) -> bool {
         self.running.is_empty()
@@ -73,6 +81,17 @@ impl Writes {
             (labels, count(*number))
         });
         vec![Family::new(Name::Writes, samples.collect())]
+    }
+}
+
+/// Adds what is queued already to a batch, up to a bound: a turn decides on all of it.
+pub(crate) fn take_queued<T>(batch: &mut Vec<T>, queue: &mut mpsc::Receiver<T>, max: usize) {
+    while batch.len() < max {
+        match queue.try_recv() {
+            Ok(change) => batch.push(change),
+            // An end is seen where the queue is waited for.
+            Err(_) => return,
+        }
     }
 }
 

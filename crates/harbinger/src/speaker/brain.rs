@@ -29,7 +29,7 @@ use crate::controller::timeout;
 use crate::metrics::Timings;
 use crate::shutdown::Stop;
 use crate::speaker::wire::WireReport;
-use crate::writes::Writes;
+use crate::writes::{Writes, take_queued};
 
 /// LIMIT: addresses whose time to the first frame is taken at once; the others are announced all the same.
 const WAITING_MAX: usize = 20_000;
@@ -128,9 +128,11 @@ impl Loop {
                 () = timeout => {}
             }
             let now = Instant::now();
-            if let Some((ticket, outcome)) = outcome {
-                self.machine.handle_outcome(ticket, outcome, now);
+            while let Some((ticket, ended)) = outcome {
+                self.machine.handle_outcome(ticket, ended, now);
+                outcome = self.writes.ended_already();
             }
+            take_queued(&mut batch, &mut self.changes, CHANGES_MAX);
             self.take(&mut batch, now);
             if reported {
                 self.take_report(now);
