@@ -1,5 +1,6 @@
 //! What the labs, the stories, the demo and the benches share.
 
+pub mod bench;
 pub mod controlplane;
 pub mod fleet;
 pub mod lab;
