@@ -25,7 +25,7 @@ check: toolchain
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo test --workspace --exclude tests
-	cargo test --package tests --test tidy --test crds --test cases --test reference
+	cargo test --package tests --test tidy --test crds --test cases --test reference --test twins
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 
 # Namespaces, real sockets, the kernel as the client.
