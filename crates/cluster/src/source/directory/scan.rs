@@ -8,6 +8,7 @@ use engine::name::{Kind, NamespacedName};
 use engine::problem::{Problem, Severity, reason};
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -60,7 +61,7 @@ impl Scanner {
         &self.statuses
     }
 
-    /// Reads what changed. A broken file keeps those of its former objects that its readable
+    /// Reads what changed. A file that is out of sight stays as it was. A broken file keeps those of its former objects that its readable
     /// part does not define: an unreadable object is not a deleted one.
     fn refresh(&mut self, paths: &[PathBuf]) {
         let mut fresh = BTreeMap::new();
@@ -80,7 +81,26 @@ impl Scanner {
             }
             fresh.insert(path.clone(), (stamp, Arc::new(content)));
         }
+        for (path, known) in &self.files {
+            if !fresh.contains_key(path) && self.is_out_of_sight(path) {
+                fresh.insert(path.clone(), known.clone());
+            }
+        }
         self.files = fresh;
+    }
+
+    /// Whether a file may well be there still: the folder of manifests is away, or one in it cannot be read.
+    /// That is not the same as an empty folder, and addresses in use hang on it.
+    fn is_out_of_sight(&self, path: &Path) -> bool {
+        let root = &self.config.manifests;
+        let mut folders = path
+            .ancestors()
+            .skip(1)
+            .take_while(|folder| folder.starts_with(root));
+        folders.any(|folder| {
+            std::fs::read_dir(folder)
+                .is_err_and(|error| folder == root || error.kind() != io::ErrorKind::NotFound)
+        })
     }
 
     /// A path as problems show it: from the folder on.

@@ -163,6 +163,27 @@ async fn an_edit_is_seen_broken_text_keeps_the_object_and_the_mend_ends_the_prob
 }
 
 #[tokio::test]
+async fn a_folder_that_is_away_is_not_an_empty_one() {
+    let folder = TempDir::new().expect("a folder");
+    put(&folder, "web.yaml", &service("web", ""));
+    put(&folder, "more.yaml", &service("more", ""));
+    let mut watched = watch(&folder).await;
+    let away = folder.path().with_extension("away");
+    fs::rename(folder.path(), &away).expect("it can be renamed");
+    watched
+        .until(|world| world.problems().any(|problem| problem.kind == "File"))
+        .await;
+    assert!(watched.service("web").is_some() && watched.service("more").is_some());
+    fs::remove_file(away.join("more.yaml")).expect("it is there");
+    fs::rename(&away, folder.path()).expect("it can be renamed back");
+    let more = NamespacedName::new("default", "more");
+    watched
+        .until(|world| world.services.get(&more).is_none() && world.problems().next().is_none())
+        .await;
+    assert!(watched.service("web").is_some());
+}
+
+#[tokio::test]
 async fn an_object_that_breaks_its_schema_keeps_its_last_readable_value() {
     let folder = TempDir::new().expect("a folder");
     let pool = |addresses: &str| {
