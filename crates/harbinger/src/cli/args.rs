@@ -238,7 +238,7 @@ pub struct Announce {
 #[command(next_help_heading = "Membership")]
 pub struct Members {
     /// Address and port to hear the other speakers on.
-    #[arg(long, value_name = "ADDR:PORT", conflicts_with = "ml_bindaddr")]
+    #[arg(long, value_name = "ADDR:PORT")]
     pub members_bind: Option<SocketAddr>,
     /// The other speakers, comma-separated; else they are found by their Pods.
     #[arg(long, value_name = "ADDR:PORT,…", value_delimiter = ',', value_parser = peer)]

@@ -102,3 +102,17 @@ fn a_secret_that_is_not_mounted_yet_is_no_error() {
     fs::write(folder.path().join("secretkey"), "abc").unwrap();
     assert_eq!(members(folder.path()).key().unwrap().unwrap(), b"abc");
 }
+
+#[test]
+fn our_own_address_flag_wins_over_metallbs() {
+    let members = Members {
+        members_bind: Some("192.0.2.1:7000".parse().unwrap()),
+        ml_bindaddr: Some("10.0.0.1".to_owned()),
+        ml_labels: Some("a=b".to_owned()),
+        ..Members::default()
+    };
+    assert_eq!(
+        members.bind().unwrap(),
+        Some("192.0.2.1:7000".parse().unwrap())
+    );
+}

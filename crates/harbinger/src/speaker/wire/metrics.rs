@@ -32,7 +32,8 @@ pub(super) fn families(wire: &Wire, counters: &Counters) -> Vec<Family> {
     all
 }
 
-/// MetalLB's three: by address, over all interfaces.
+/// MetalLB's three and ours: by address, over all interfaces. An address that leaves takes its series with it and
+/// begins at 0 when it returns, which readers of counters take for a restart.
 fn layer2(wire: &Wire) -> Vec<Family> {
     let mut sums: BTreeMap<IpAddr, [u64; 4]> = BTreeMap::new();
     for (_, responder) in wire.responders() {
