@@ -130,6 +130,48 @@ fn a_service_gets_an_address_and_the_numbers_are_guarded() {
     guarded(&plane, port);
     let status = controller.stop_within(SOON);
     assert!(status.success());
+    both_in_one(&plane);
+}
+
+/// `run` on the same cluster: the controller's part serves, the speaker's part tells its state. No Node and no
+/// advertisement: nothing is announced on the machine's own network.
+fn both_in_one(plane: &ControlPlane) {
+    if !lab::ready() {
+        return;
+    }
+    let second = OBJECTS.replace("name: web", "name: second");
+    plane.kubectl_ok(&["apply", "-f", "-"], &second).unwrap();
+    let flags = [
+        "run",
+        "--health-probe-port=0",
+        "--port=0",
+        "--node-name=no-node",
+    ];
+    let mut both = plane
+        .daemon("both", harbinger(plane, ADMIN, &flags))
+        .unwrap();
+    let status = [
+        "get",
+        "service",
+        "second",
+        "-o",
+        "jsonpath={.status.loadBalancer.ingress[0].ip}",
+    ];
+    lab::eventually(SOON, "a second address", || {
+        let address = plane.kubectl_ok(&status, "").ok()?;
+        (address == "192.0.2.1").then_some(())
+    });
+    let state = [
+        "-n",
+        "metallb-system",
+        "get",
+        "configurationstate",
+        "speaker-no-node",
+    ];
+    lab::eventually(SOON, "the speaker's state", || {
+        plane.kubectl_ok(&state, "").ok()
+    });
+    assert!(both.stop_within(SOON).success(), "{}", both.log_end());
 }
 
 /// The one command of a takeover removes what blocks every edit of a pool; without the wish it is only told.
