@@ -22,7 +22,7 @@ fn the_demo_shows_all_its_acts() {
         "announced it after",
         "GET http://192.0.2.200:80/ -> pod-",
         "GET http://[2001:db8:2::200]:80/ -> pod-",
-        "is dead",
+        "is silent",
         "the client's next answer came",
         "and over IPv6: pod-",
         "Done.",

@@ -64,13 +64,13 @@ fn demo(keep: bool) -> Result<()> {
         println!("     GET http://{at}/ -> {}", answer.trim());
     }
 
-    println!("\n3. The node that answers is killed (SIGKILL):");
+    println!("\n3. The speaker of the node that answers is killed (SIGKILL):");
     let holder = owner(&fleet, &first)?;
     let killed = Instant::now();
     fleet.kill(holder)?;
     let next = announced(&wire, addresses[0], killed)?;
     println!(
-        "     node-{holder} is dead; node-{} announced {V4} after {} ms",
+        "     node-{holder} is silent; node-{} announced {V4} after {} ms",
         owner(&fleet, &next)?,
         millis(next.at - killed)
     );

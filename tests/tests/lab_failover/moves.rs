@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use tests::fleet::station::{self, BROADCAST};
 use tests::fleet::{self, Fleet, POOL, V4, V6, WITHIN};
 use tests::lab::{self, Capture, Frame, Host, Lan, client, eventually};
 
@@ -182,6 +183,47 @@ fn a_holder_that_is_told_to_stop_says_goodbye() {
     for n in (0..NODES).filter(|n| *n != holder) {
         eventually(WITHIN, "it is known to have left", || left(n).then_some(()));
     }
+}
+
+#[test]
+fn a_holder_that_was_frozen_answers_nothing_that_waited_for_it() {
+    if !lab::ready() {
+        return;
+    }
+    let web = fleet::service("web", false, NODES);
+    let (mut fleet, wire) = three(&[("pool.yaml", &fleet::pool(&POOL)), ("web.yaml", &web)]);
+    let address: IpAddr = V4.parse().unwrap();
+    let first = fleet.announced(&wire, address, None).unwrap();
+    let holder = fleet.node_of(first.source()).unwrap().unwrap();
+    fleet.process(holder).unwrap().stop();
+    let stopped = Instant::now();
+    let next = wire
+        .wait_after(stopped, WITHIN, |f| {
+            f.gratuitous(address) && f.source() != first.source()
+        })
+        .unwrap();
+    println!("announced by another {:?} after", next.at - stopped);
+    // Ten questions wait in the frozen one's socket; the other answers them.
+    let asker = [2, 0, 0, 0, 0, 0x99];
+    let question = station::arp_request(
+        BROADCAST,
+        asker,
+        "192.0.2.99".parse().unwrap(),
+        V4.parse().unwrap(),
+    );
+    station::send(&fleet.lab.client, "eth0", &vec![question; 10]).unwrap();
+    let answers = |by: &[u8; 6]| {
+        wire.count(|f| f.announces(address) && f.destination() == asker && f.source() == *by)
+    };
+    eventually(WITHIN, "ten answers", || {
+        (answers(&next.source()) == 10).then_some(())
+    });
+    fleet.process(holder).unwrap().cont();
+    eventually(WITHIN, "it knows and goes on", || {
+        let log = std::fs::read_to_string(fleet.log(holder)).unwrap();
+        (log.contains("\"late\"") && log.contains("\"resumed\"")).then_some(())
+    });
+    assert_eq!(answers(&first.source()), 0);
 }
 
 // L2-46

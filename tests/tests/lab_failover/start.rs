@@ -36,6 +36,23 @@ fn claims(wire: &Capture, mac: [u8; 6], after: Instant) -> BTreeSet<Ipv4Addr> {
     of_it.filter_map(claimed).collect()
 }
 
+/// How many addresses each of these nodes means to announce, once that is all of them and none twice.
+fn shares(fleet: &Fleet, nodes: &[usize]) -> Vec<usize> {
+    eventually(WITHIN, "every address has one owner", || {
+        let count = |n: &usize| {
+            let text = fleet.admin(*n, "/metrics").ok()?;
+            let lines = text.lines();
+            Some(
+                lines
+                    .filter(|l| l.starts_with("metallb_speaker_announced{"))
+                    .count(),
+            )
+        };
+        let counts: Vec<usize> = nodes.iter().map(count).collect::<Option<_>>()?;
+        (counts.iter().sum::<usize>() == ADDRESSES).then_some(counts)
+    })
+}
+
 // L2-87
 #[test]
 fn a_late_speaker_takes_only_what_is_its_own_and_only_after_it_has_heard_the_others() {
@@ -59,25 +76,17 @@ fn a_late_speaker_takes_only_what_is_its_own_and_only_after_it_has_heard_the_oth
     });
     fleet.wait_until_ready(&[0, 1, 2], WITHIN).unwrap();
     for (late, mac) in macs.iter().copied().enumerate() {
-        let metric = |fleet: &Fleet, n| {
-            let label = "layer2";
-            fleet.metric(n, "metallb_speaker_announced", label).ok()
-        };
         let others: Vec<usize> = (0..NODES).filter(|n| *n != late).collect();
-        let own = metric(&fleet, late).unwrap();
+        let own = shares(&fleet, &[0, 1, 2])[late];
         fleet.kill(late).unwrap();
-        eventually(WITHIN, "the others have all", || {
-            let sum: f64 = others.iter().filter_map(|n| metric(&fleet, *n)).sum();
-            (sum >= f64::from(u32::try_from(ADDRESSES).unwrap())).then_some(())
-        });
+        shares(&fleet, &others);
         let near = Capture::start(&fleet.lab.nodes[late], "eth0").unwrap();
         let started = Instant::now();
         fleet.start(late).unwrap();
         let frames = eventually(WITHIN, "it has its own again", || {
             pause(BETWEEN_LOOKS);
             let taken = claims(&near, mac, started);
-            #[expect(clippy::cast_precision_loss, reason = "twenty")]
-            (taken.len() as f64 >= own).then(|| near.frames())
+            (taken.len() >= own).then(|| near.frames())
         });
         let heard = frames.iter().find(|f| datagram_in(f)).unwrap();
         let first = frames
@@ -91,9 +100,7 @@ fn a_late_speaker_takes_only_what_is_its_own_and_only_after_it_has_heard_the_oth
         );
         assert!(heard.at < first.at);
         pause(WATCH);
-        let taken = claims(&near, mac, started);
-        #[expect(clippy::cast_precision_loss, reason = "twenty")]
-        let taken = taken.len() as f64;
+        let taken = claims(&near, mac, started).len();
         assert_eq!(taken, own, "it claims no more than is its own by the order");
     }
 }

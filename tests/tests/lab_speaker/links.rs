@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use tests::fleet::station::solicited_node;
 use tests::fleet::{Fleet, WITHIN};
 use tests::lab;
 use tests::lab::{Capture, Frame, Host, Lan, Port, eventually};
@@ -62,7 +63,7 @@ impl Second {
     }
 }
 
-// L2-36, L2-40, L2-50, L2-63, L2-68
+// L2-36, L2-40, L2-50, L2-63, L2-66, L2-68
 #[test]
 fn a_new_interface_without_any_address_is_used_at_once() {
     if !lab::ready() {
@@ -76,10 +77,14 @@ fn a_new_interface_without_any_address_is_used_at_once() {
     let before = Instant::now();
     lab.plug();
     lab.announced(before, "new interface");
-    lab.both_are_answered();
     let own = lab.node().proc_net("if_inet6").unwrap();
     assert!(!own.contains("eth1"), "{own}");
     assert!(in_group(lab.node(), "eth1", v6()));
+    // What a switch that snoops waits for.
+    let group = solicited_node(v6());
+    let report = lab.wire.wait(WITHIN, |f| f.mld_report_for(group));
+    assert!(report.is_some());
+    lab.both_are_answered();
 }
 
 // L2-40, L2-45, L2-68

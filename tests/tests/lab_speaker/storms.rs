@@ -83,7 +83,8 @@ fn one_sender_gets_its_share_and_another_is_answered() {
     let question = station::arp_request(BROADCAST, flooder, Ipv4Addr::new(192, 0, 2, 66), v4());
     wire.clear();
     let began = Instant::now();
-    station::send(client, "eth0", &vec![question; 1_000]).unwrap();
+    // Fewer than the socket's buffer has room for, so that none is lost there.
+    station::send(client, "eth0", &vec![question; 500]).unwrap();
     station::send(client, "eth0", &[arp_question()]).unwrap();
     let other = wire
         .wait(WITHIN, |f| answers(f, true) && f.destination() == STRANGER)
@@ -94,11 +95,11 @@ fn one_sender_gets_its_share_and_another_is_answered() {
             .metric(0, "harbinger_layer2_frames_dropped_total", label)
             .ok()?;
         let answered = wire.count(|f| answers(f, true) && f.destination() == flooder);
-        (dropped + f64::from(u32::try_from(answered).unwrap()) >= 1_000.0).then_some(dropped)
+        (dropped + f64::from(u32::try_from(answered).unwrap()) >= 500.0).then_some(dropped)
     });
     let answered = wire.count(|f| answers(f, true) && f.destination() == flooder);
     println!(
-        "of 1,000 questions {answered} answered, {dropped} dropped; the other's answer {:?} after the first",
+        "of 500 questions {answered} answered, {dropped} dropped; the other's answer {:?} after the first",
         other.at - began
     );
     // The burst and 20 a second since then.

@@ -52,6 +52,26 @@ fn an_address_that_is_on_an_interface_is_a_problem() {
     eventually(WITHIN, "it is mended", || (count()? == 0.0).then_some(()));
 }
 
+// L2-48
+#[test]
+fn an_address_on_the_ipvs_interface_asks_for_strict_arp() {
+    if !lab::ready() {
+        return;
+    }
+    let (fleet, _wire) = Fleet::alone().unwrap();
+    let node = &fleet.lab.nodes[0];
+    node.add_veth("kube-ipvs0", "peer").unwrap();
+    node.add_address("kube-ipvs0", &format!("{V4}/32")).unwrap();
+    let count = |reason: &str| {
+        let label = format!("reason=\"{reason}\"");
+        fleet.metric(0, "harbinger_problems", &label).ok()
+    };
+    eventually(WITHIN, "StrictArpOff", || {
+        (count("StrictArpOff")? > 0.0).then_some(())
+    });
+    assert_eq!(count("VipOnInterface"), Some(0.0));
+}
+
 #[test]
 fn bad_manifests_are_told_and_the_good_ones_work() {
     if !lab::ready() {
