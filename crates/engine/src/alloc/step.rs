@@ -15,7 +15,7 @@ use crate::config::PoolSet;
 use crate::name::{Kind, NamespacedName};
 use crate::problem::{Problem, Severity, reason};
 use crate::selector::Labels;
-use crate::world::{Family, PoolStatus, Service, World};
+use crate::world::{Family, FamilyPolicy, PoolStatus, Service, World};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -312,6 +312,12 @@ impl Allocator {
             Standing::Ours => choose_claim(&status, pending.as_ref(), judged),
             Standing::Foreign | Standing::Plain => Claim::default(),
         };
+        let given_up = pending.as_ref().is_some_and(|p| p.addresses.is_empty());
+        if given_up && wish.policy == FamilyPolicy::RequireDualStack && chosen.addresses.len() < 2 {
+            // Half of a pair that was decided to be given back: somebody may have it by now.
+            chosen.addresses.clear();
+            chosen.origin = None;
+        }
         let origin = chosen.origin.take();
         let holder = Holder {
             name: name.clone(),

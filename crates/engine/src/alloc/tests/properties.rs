@@ -464,3 +464,32 @@ proptest! {
         prop_assert_eq!(one, decide(&other, &Ledger::default(), &Options::default()));
     }
 }
+
+/// A found case: half of a pair is decided to be given back, its status still shows it, and a
+/// Service that goes first in the order of wishes appears.
+#[test]
+fn an_address_on_its_way_back_is_free_on_every_replica() {
+    let mut bench = Bench::new();
+    let single = svc("s7").at(1).within("other").v6();
+    let pair = svc("s7")
+        .at(1)
+        .within("other")
+        .dual(FamilyPolicy::RequireDualStack);
+    let newcomer = svc("s0").at(1).v6();
+    let ops = [
+        Op::Pools(5),
+        Op::Put(Box::new(single)),
+        Op::Land(0),
+        Op::Put(Box::new(pair)),
+        Op::Put(Box::new(newcomer)),
+    ];
+    for op in &ops {
+        bench.run(op);
+        let again = decide(&bench.world, &bench.allocator.ledger(), &Options::default());
+        assert_eq!(
+            outcome(&bench.allocator.allocation()),
+            outcome(&again),
+            "after {op:?}"
+        );
+    }
+}
