@@ -120,6 +120,14 @@ impl ControlPlane {
     /// # Panics
     /// It cannot be started.
     pub fn shared() -> Arc<Self> {
+        Self::shared_with(Options::default)
+    }
+
+    /// The one of this test binary, with the options of the first call.
+    ///
+    /// # Panics
+    /// It cannot be started.
+    pub fn shared_with(options: impl FnOnce() -> Options) -> Arc<Self> {
         static SHARED: Mutex<Option<Arc<ControlPlane>>> = Mutex::new(None);
         static AT_EXIT: Once = Once::new();
         extern "C" fn stop() {
@@ -131,7 +139,7 @@ impl ControlPlane {
         });
         let mut shared = held(&SHARED);
         let plane = shared.get_or_insert_with(|| {
-            Arc::new(Self::start(Options::default()).expect("the control plane starts"))
+            Arc::new(Self::start(options()).expect("the control plane starts"))
         });
         Arc::clone(plane)
     }
