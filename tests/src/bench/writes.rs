@@ -51,7 +51,7 @@ pub(super) fn run(bench: &mut Bench) -> Result<Vec<Figure>> {
             .iter()
             .filter(|(what, _)| mine(what))
             .map(|(_, n)| *n as f64)
-            .sum()
+            .fold(0.0, |sum, n| sum + n)
     };
     let mut figures = Vec::new();
     for (resource, allowed) in KINDS {
@@ -93,7 +93,7 @@ pub(super) fn run(bench: &mut Bench) -> Result<Vec<Figure>> {
             .iter()
             .filter(|(what, _)| !known(what))
             .map(|(_, n)| *n as f64)
-            .sum()
+            .fold(0.0, |sum, n| sum + n)
     });
     let other = Samples::new(other);
     let met = other.worst() == 0.0;
