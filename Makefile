@@ -33,7 +33,7 @@ lab: binary
 	cargo test --package tests --test 'lab_*' -- --test-threads=1
 
 # Stories on a real kube-apiserver, etcd, controller-manager and kube-proxy.
-cluster: binary localkube
+cluster: binary packages localkube
 	cargo test --package tests --test 'cluster_*' -- --test-threads=1
 
 # The long forms: minutes, or a million of something.
