@@ -1,6 +1,9 @@
 //! What the labs, the stories, the demo and the benches share.
 
 pub mod bench;
+pub mod cluster_demo;
+pub mod cluster_lab;
+pub mod cluster_stories;
 pub mod controlplane;
 pub mod fleet;
 pub mod lab;

@@ -23,6 +23,9 @@ fn main() -> Result<()> {
     lab::enter()?;
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let has = |flag: &str| arguments.iter().any(|a| a == flag);
+    if has("--cluster") {
+        return tests::cluster_demo::run(has("--keep"));
+    }
     demo(has("--keep"))
 }
 
