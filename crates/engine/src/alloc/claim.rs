@@ -5,7 +5,7 @@ use super::text::quoted;
 use super::wish::{Families, Wish};
 use crate::config::PoolSet;
 use crate::selector::Labels;
-use crate::world::{Family, Service};
+use crate::world::{Family, FamilyPolicy, Service};
 use std::net::IpAddr;
 
 /// Where held addresses come from.
@@ -43,6 +43,18 @@ pub(super) struct Claim {
     pub(super) origin: Option<Origin>,
     /// Why the others are not among them.
     pub(super) lost: Vec<String>,
+}
+
+impl Claim {
+    /// How much it counts in the order of holders (two addresses before one). Half of a
+    /// pair that must be whole counts nothing: it may have to be given back, and nobody
+    /// shall have been moved for it.
+    pub(super) fn weight(&self, wish: &Wish) -> usize {
+        match self.addresses.len() {
+            one if one < 2 && wish.policy == FamilyPolicy::RequireDualStack => 0,
+            count => count,
+        }
+    }
 }
 
 /// What of `held` the Service may have.

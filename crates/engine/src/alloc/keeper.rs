@@ -36,7 +36,7 @@ pub fn keepers<'a>(
         let namespace = super::step::namespace_labels(world, service);
         let claim = claim(&wish, service, &held, pools, namespace);
         let may = claim.addresses.contains(&address);
-        let count = usize::MAX - claim.addresses.len();
+        let count = usize::MAX - claim.weight(&wish);
         ranked.push(((!may, count, wish.rank()), wish.terms, service));
     }
     ranked.sort_by(|a, b| a.0.cmp(&b.0));

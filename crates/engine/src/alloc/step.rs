@@ -15,7 +15,7 @@ use crate::config::PoolSet;
 use crate::name::{Kind, NamespacedName};
 use crate::problem::{Problem, Severity, reason};
 use crate::selector::Labels;
-use crate::world::{Family, FamilyPolicy, PoolStatus, Service, World};
+use crate::world::{Family, PoolStatus, Service, World};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -313,7 +313,7 @@ impl Allocator {
             Standing::Foreign | Standing::Plain => Claim::default(),
         };
         let given_up = pending.as_ref().is_some_and(|p| p.addresses.is_empty());
-        if given_up && wish.policy == FamilyPolicy::RequireDualStack && chosen.addresses.len() < 2 {
+        if given_up && chosen.weight(&wish) == 0 {
             // Half of a pair that was decided to be given back: somebody may have it by now.
             chosen.addresses.clear();
             chosen.origin = None;
@@ -321,7 +321,7 @@ impl Allocator {
         let origin = chosen.origin.take();
         let holder = Holder {
             name: name.clone(),
-            rank: (usize::MAX - chosen.addresses.len(), wish.rank()),
+            rank: (usize::MAX - chosen.weight(&wish), wish.rank()),
             claim: chosen,
             status,
         };
