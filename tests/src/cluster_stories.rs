@@ -59,14 +59,7 @@ pub fn install(plane: &ControlPlane) -> Result<()> {
         ];
         plane.kubectl_ok(&[&args[..], &source[..]].concat(), "")?;
     }
-    let args = [
-        "wait",
-        "--for=condition=Established",
-        "crd",
-        "--all",
-        "--timeout=60s",
-    ];
-    plane.kubectl_ok(&args, "")?;
+    wait_established(plane);
     Ok(())
 }
 
@@ -123,6 +116,52 @@ pub fn clear(plane: &ControlPlane) {
             let gone = send(&client, Method::DELETE, &path, &Value::Null).await;
             assert!(gone.is_ok() || is_absent(&gone), "{path}: {gone:?}");
         }
+    });
+}
+
+/// The definitions of `metallb.io` with every object, and every webhook configuration, are gone.
+///
+/// # Panics
+/// The server refuses, or they do not go.
+pub fn remove_definitions(plane: &ControlPlane) {
+    let root = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+    let hooks = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations";
+    plane.block_on(async |client| {
+        // Objects whose webhook nobody serves could not be removed.
+        let direct = json!({"spec": {"conversion": {"strategy": "None", "webhook": null}}});
+        let peers = format!("{root}/bgppeers.metallb.io");
+        let patched = send(&client, Method::PATCH, &peers, &direct).await;
+        assert!(patched.is_ok() || is_absent(&patched), "{patched:?}");
+        // By name: the server forgets to remove the objects when it is asked for all definitions at once.
+        for list in [hooks, root] {
+            let all = get(&client, list).await.expect("a list");
+            for name in names(&all) {
+                let path = format!("{list}/{name}");
+                let gone = send(&client, Method::DELETE, &path, &Value::Null).await;
+                assert!(gone.is_ok() || is_absent(&gone), "{path}: {gone:?}");
+            }
+        }
+    });
+    wait(plane, root, "no definition is left", |list| {
+        list["items"].as_array().is_some_and(Vec::is_empty)
+    });
+}
+
+/// Every definition is served.
+///
+/// # Panics
+/// One is not, in time.
+pub fn wait_established(plane: &ControlPlane) {
+    let root = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+    wait(plane, root, "all are established", |list| {
+        let established = |crd: &Value| {
+            let conditions = crd["status"]["conditions"].as_array().into_iter().flatten();
+            let mut conditions = conditions.filter(|it| it["type"] == "Established");
+            conditions.any(|it| it["status"] == "True")
+        };
+        list["items"]
+            .as_array()
+            .is_some_and(|all| all.iter().all(established))
     });
 }
 

@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use futures::stream::{self, StreamExt as _};
@@ -11,6 +12,7 @@ use http::{Method, Request};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::Client;
 use serde_json::{Value, json};
+use tests::cluster_stories::{remove_definitions, wait_established};
 use tests::controlplane::{ADMIN, ControlPlane};
 use tests::metallb_shaped::metallb_crds;
 use tests::validation::{Case, Expect, cases};
@@ -27,9 +29,9 @@ fn the_server_judges_every_object_as_the_table_says() {
     let plane = ControlPlane::shared();
     start_afresh(&plane);
     plane
-        .kubectl_ok(&["apply", "-f", "-"], &api::crds_yaml())
+        .kubectl_ok(&["apply", "--validate=false", "-f", "-"], &api::crds_yaml())
         .unwrap();
-    established(&plane);
+    wait_established(&plane);
     let begun = Instant::now();
     let table = cases();
     let wrong: Vec<String> = plane.block_on(async |client| {
@@ -79,19 +81,38 @@ enum Way {
 impl Way {
     fn install(self) -> &'static [&'static str] {
         match self {
-            Self::Apply => &["apply", "-f", "-"],
-            Self::Create => &["create", "-f", "-"],
-            Self::Helm => &["create", "--field-manager=helm", "-f", "-"],
-            Self::ServerSide => &["apply", "--server-side", "-f", "-"],
+            Self::Apply => &["apply", "--validate=false", "-f", "-"],
+            Self::Create => &["create", "--validate=false", "-f", "-"],
+            Self::Helm => &[
+                "create",
+                "--field-manager=helm",
+                "--validate=false",
+                "-f",
+                "-",
+            ],
+            Self::ServerSide => &["apply", "--server-side", "--validate=false", "-f", "-"],
         }
     }
 
     fn back(self) -> &'static [&'static str] {
         match self {
-            Self::Apply => &["apply", "-f", "-"],
-            Self::Create => &["replace", "-f", "-"],
-            Self::Helm => &["replace", "--field-manager=helm", "-f", "-"],
-            Self::ServerSide => &["apply", "--server-side", "--force-conflicts", "-f", "-"],
+            Self::Apply => &["apply", "--validate=false", "-f", "-"],
+            Self::Create => &["replace", "--validate=false", "-f", "-"],
+            Self::Helm => &[
+                "replace",
+                "--field-manager=helm",
+                "--validate=false",
+                "-f",
+                "-",
+            ],
+            Self::ServerSide => &[
+                "apply",
+                "--server-side",
+                "--force-conflicts",
+                "--validate=false",
+                "-f",
+                "-",
+            ],
         }
     }
 
@@ -116,16 +137,10 @@ fn takeover_and_back(way: Way) {
     start_afresh(&plane);
     let old = old_peers(&plane);
     plane
-        .kubectl_ok(&["apply", "-f", "-"], &way.manifest())
+        .kubectl_ok(way.install(), &without_peers(&way.manifest()))
         .unwrap();
-    // What came by apply above is only the predecessor of the peers; these come in the way of the story.
-    let others = without_peers(&way.manifest());
-    plane.kubectl_ok(&["delete", "-f", "-"], &others).unwrap();
-    plane.kubectl_ok(way.install(), &others).unwrap();
-    if !matches!(way, Way::Apply) {
-        replace_peers(&plane, way);
-    }
-    established(&plane);
+    replace_peers(&plane, way);
+    wait_established(&plane);
     let created = create_good_objects(&plane);
     let before = objects(&plane, &[("BGPPeer", "v1beta2")]);
 
@@ -153,7 +168,7 @@ fn takeover_and_back(way: Way) {
     }
     let before = objects(&plane, &[]);
     plane.kubectl_ok(way.back(), &way.manifest()).unwrap();
-    established(&plane);
+    wait_established(&plane);
     lab::eventually(SOON, "the webhook is MetalLB's again", || {
         (conversion(&plane) == "Webhook").then_some(())
     });
@@ -178,9 +193,9 @@ fn old_peers(plane: &ControlPlane) -> BTreeMap<String, Value> {
         version["served"] = json!(first);
     }
     plane
-        .kubectl_ok(&["apply", "-f", "-"], &crd.to_string())
+        .kubectl_ok(&["apply", "--validate=false", "-f", "-"], &crd.to_string())
         .unwrap();
-    established(plane);
+    wait_established(plane);
     let good = good_cases(|case| case.kind == "BGPPeer" && case.version == "v1beta1");
     assert!(good.len() > 5);
     create(plane, good);
@@ -204,9 +219,23 @@ fn replace_peers(plane: &ControlPlane, way: Way) {
         .find(|it| it["spec"]["names"]["kind"] == "BGPPeer")
         .unwrap();
     let replace: &[&str] = match way {
-        Way::ServerSide => &["apply", "--server-side", "--force-conflicts", "-f", "-"],
-        Way::Helm => &["replace", "--field-manager=helm", "-f", "-"],
-        Way::Apply | Way::Create => &["replace", "-f", "-"],
+        Way::ServerSide => &[
+            "apply",
+            "--server-side",
+            "--force-conflicts",
+            "--validate=false",
+            "-f",
+            "-",
+        ],
+        Way::Helm => &[
+            "replace",
+            "--field-manager=helm",
+            "--validate=false",
+            "-f",
+            "-",
+        ],
+        Way::Create => &["replace", "--validate=false", "-f", "-"],
+        Way::Apply => &["apply", "--validate=false", "-f", "-"],
     };
     plane.kubectl_ok(replace, &peers.to_string()).unwrap();
 }
@@ -349,34 +378,21 @@ fn start_afresh(plane: &ControlPlane) {
     let namespace =
         json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}});
     plane
-        .kubectl_ok(&["apply", "-f", "-"], &namespace.to_string())
+        .kubectl_ok(
+            &["apply", "--validate=false", "-f", "-"],
+            &namespace.to_string(),
+        )
         .unwrap();
-    // Objects whose webhook nobody serves cannot be removed otherwise.
-    let patch = r#"{"spec":{"conversion":{"strategy":"None","webhook":null}}}"#;
-    let peers = "bgppeers.metallb.io";
-    plane
-        .kubectl(&["patch", "crd", peers, "--type=merge", "-p", patch], "")
-        .unwrap();
-    let args = ["delete", "crd", "--all", "--timeout=60s"];
-    plane.kubectl_ok(&args, "").unwrap();
-}
-
-fn established(plane: &ControlPlane) {
-    let args = [
-        "wait",
-        "--for=condition=Established",
-        "crd",
-        "--all",
-        "--timeout=60s",
-    ];
-    plane.kubectl_ok(&args, "").unwrap();
+    remove_definitions(plane);
 }
 
 /// The collection of a kind in our namespace.
 fn path(kind: &str, version: &str) -> String {
-    let crds = api::crds();
-    let crd = crds.iter().find(|crd| crd.spec.names.kind == kind);
-    let plural = &crd.expect("a kind of ours").spec.names.plural;
+    static PLURALS: LazyLock<BTreeMap<String, String>> = LazyLock::new(|| {
+        let names = api::crds().into_iter().map(|crd| crd.spec.names);
+        names.map(|names| (names.kind, names.plural)).collect()
+    });
+    let plural = PLURALS.get(kind).expect("a kind of ours");
     format!("/apis/metallb.io/{version}/namespaces/{NAMESPACE}/{plural}")
 }
 
