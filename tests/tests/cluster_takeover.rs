@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use http::Method;
 use serde_json::{Value, json};
 use tests::cluster_stories::{
     Controller, NAMESPACE, addresses_of, all_addresses, clear, create, deploy, patch_at, path,
-    pool, read, service, wait,
+    pool, read, remove_definitions, send, service, wait, wait_established,
 };
 use tests::controlplane::{ADMIN, CONTROLLER, ControlPlane};
 use tests::fleet;
@@ -19,24 +20,16 @@ use tests::metallb_shaped::metallb_crds;
 /// Definitions, workloads and whatever hangs on them go.
 fn empty(plane: &ControlPlane) {
     clear(plane);
-    let patch = r#"{"spec":{"conversion":{"strategy":"None","webhook":null}}}"#;
-    let peers = "bgppeers.metallb.io";
-    plane
-        .kubectl(&["patch", "crd", peers, "--type=merge", "-p", patch], "")
-        .unwrap();
-    let all = "crd,validatingwebhookconfigurations";
-    plane
-        .kubectl_ok(&["delete", all, "--all", "--timeout=60s"], "")
-        .unwrap();
-    let args = [
-        "delete",
-        "deployments,daemonsets",
-        "--all",
-        "-n",
-        NAMESPACE,
-        "--timeout=60s",
-    ];
-    plane.kubectl_ok(&args, "").unwrap();
+    remove_definitions(plane);
+    for kind in ["deployments", "daemonsets"] {
+        let path = format!("/apis/apps/v1/namespaces/{NAMESPACE}/{kind}");
+        plane.block_on(async |client| {
+            let background = json!({"propagationPolicy": "Background"});
+            send(&client, Method::DELETE, &path, &background)
+                .await
+                .unwrap();
+        });
+    }
 }
 
 #[test]
@@ -288,14 +281,7 @@ fn metallb(plane: &ControlPlane) {
     plane
         .kubectl_ok(&["apply", "-f", "-"], &all.to_string())
         .unwrap();
-    let args = [
-        "wait",
-        "--for=condition=Established",
-        "crd",
-        "--all",
-        "--timeout=60s",
-    ];
-    plane.kubectl_ok(&args, "").unwrap();
+    wait_established(plane);
     create(
         plane,
         &[
