@@ -57,12 +57,9 @@ fn answer(cluster: &ClusterLab, at: SocketAddr) -> String {
     }
 }
 
-fn path(mode: &str) {
-    if !lab::ready() {
-        return;
-    }
+/// Nodes with kube-proxy, a pod and a speaker each, a controller, a pool, an advertisement.
+fn started(mode: &str) -> ClusterLab {
     let mut cluster = ClusterLab::new(NODES, mode).unwrap();
-    let wire = Capture::start(&cluster.lab.client, "eth0").unwrap();
     cluster.start_controller("controller-a").unwrap();
     for n in 0..NODES {
         cluster.pod("web", n).unwrap();
@@ -71,13 +68,24 @@ fn path(mode: &str) {
     cluster
         .apply(&fleet::pool(&["192.0.2.200-192.0.2.219"]))
         .unwrap();
+    cluster
+}
+
+fn service(name: &str, policy: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Service\nmetadata: {{name: {name}, namespace: default}}\n\
+         spec: {{type: LoadBalancer, externalTrafficPolicy: {policy}, selector: {{app: web}}, \
+         ports: [{{port: 80, targetPort: 8080}}]}}\n"
+    )
+}
+
+fn path(mode: &str) {
+    if !lab::ready() {
+        return;
+    }
+    let mut cluster = started(mode);
+    let wire = Capture::start(&cluster.lab.client, "eth0").unwrap();
     let begun = Instant::now();
-    let service = |name: &str, policy: &str| {
-        format!(
-            "apiVersion: v1\nkind: Service\nmetadata: {{name: {name}, namespace: default}}\n\
-             spec: {{type: LoadBalancer, externalTrafficPolicy: {policy}, selector: {{app: web}}, ports: [{{port: 80, targetPort: 8080}}]}}\n"
-        )
-    };
     cluster.apply(&service("web", "Cluster")).unwrap();
     let address = cluster.address_of("web", SOON);
     let given = begun.elapsed();
@@ -123,6 +131,41 @@ fn path(mode: &str) {
         text.contains("192.0.2.100"),
         "the client's own address reaches the pod: {text}"
     );
+}
+
+#[test]
+fn what_is_announced_goes_on_without_the_api_server() {
+    if !lab::ready() {
+        return;
+    }
+    let mut cluster = started("nftables");
+    cluster.apply(&service("web", "Cluster")).unwrap();
+    let address = cluster.address_of("web", SOON);
+    let at = SocketAddr::new(address, 80);
+    answer(&cluster, at);
+    let wire = Capture::start(&cluster.lab.client, "eth0").unwrap();
+    cluster.plane.stop_apiserver();
+    cluster.lab.client.forget_neighbour(address).unwrap();
+    answer(&cluster, at);
+    // And its holder may die meanwhile.
+    let holder = holder(&cluster, address).unwrap();
+    let old = cluster.lab.nodes[holder].mac("eth0").unwrap();
+    let killed = Instant::now();
+    cluster.speaker(holder).unwrap().kill();
+    let frame = wire.wait_after(killed, SOON, |frame| {
+        frame.gratuitous(address) && frame.source() != old
+    });
+    let frame = frame.expect("another one announces it");
+    answer(&cluster, at);
+    println!(
+        "without an API server: resolved and answered; holder killed, next frame after {:?}",
+        frame.at.saturating_duration_since(killed)
+    );
+    cluster.plane.start_apiserver().unwrap();
+    cluster.apply(&service("later", "Cluster")).unwrap();
+    let later = cluster.address_of("later", SOON);
+    answer(&cluster, SocketAddr::new(later, 80));
+    answer(&cluster, at);
 }
 
 /// The node whose address of the link the client has for it.
