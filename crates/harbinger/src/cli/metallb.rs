@@ -106,9 +106,9 @@ without_effect! {
         /// memberlist's WAN profile.
         ml_wan_config: "ml-wan-config", "membership has one profile, which is tuned for 2 % loss";
         /// frr-k8s.
-        frrk8s_namespace: "frrk8s-namespace", "BGP is spoken by the speaker itself, without FRR";
+        frrk8s_namespace: "frrk8s-namespace", "there is no FRR here, and no BGP yet";
         /// frr-k8s.
-        frrk8s_secret_passthrough: "frrk8s-secret-passthrough", "BGP is spoken by the speaker itself, without FRR";
+        frrk8s_secret_passthrough: "frrk8s-secret-passthrough", "there is no FRR here, and no BGP yet";
         /// FRR mode only.
         bgp_debounce_timeout: "bgp-debounce-timeout", "changes are batched without a timer";
     }
