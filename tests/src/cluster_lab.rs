@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::controlplane::{ADMIN, ControlPlane, Daemon, Options};
+use crate::cluster_stories::deploy;
+use crate::controlplane::{CONTROLLER, ControlPlane, Daemon, Options, SPEAKER};
 use crate::fleet::{self, POD_PORT};
 use crate::lab::{self, Host, LanOptions, Topology, Web};
 
@@ -69,6 +70,8 @@ impl ClusterLab {
         made.plane
             .kubectl_ok(&["create", "namespace", NAMESPACE], "")?;
         made.apply(&api::crds_yaml())?;
+        // The processes run under what is shipped.
+        made.apply(&std::fs::read_to_string(deploy().join("base/rbac.yaml"))?)?;
         for n in 0..nodes {
             made.add_node(n, mode)?;
         }
@@ -158,7 +161,7 @@ impl ClusterLab {
         command
             .arg("controller")
             .arg("--kubeconfig")
-            .arg(self.plane.kubeconfig(ADMIN))
+            .arg(self.plane.kubeconfig(CONTROLLER))
             .args([
                 "--namespace",
                 NAMESPACE,
@@ -190,7 +193,7 @@ impl ClusterLab {
         command
             .arg("speaker")
             .arg("--kubeconfig")
-            .arg(self.plane.kubeconfig(ADMIN))
+            .arg(self.plane.kubeconfig(SPEAKER))
             .args([
                 "--namespace",
                 NAMESPACE,
