@@ -136,6 +136,12 @@ impl Bench {
     }
 }
 
+/// How many runs: all of them, or with `QUICK=1` in the environment a fifth, for a look.
+fn runs(all: usize) -> usize {
+    let quick = std::env::var_os("QUICK").is_some_and(|it| !it.is_empty());
+    if quick { all.div_ceil(5) } else { all }
+}
+
 /// A line about what goes on, apart from the table.
 fn say(text: &str) {
     eprintln!("    {text}");

@@ -23,7 +23,7 @@ use nix::unistd::Pid;
 use socket2::{Domain, Protocol, SockAddr, SockFilter, Socket, Type};
 
 use super::figure::number;
-use super::{Bench, Figure, Samples, say};
+use super::{Bench, Figure, Samples, runs, say};
 use crate::fleet::{self, Fleet};
 use crate::lab::{self, Capture, Frame, Host};
 
@@ -107,7 +107,7 @@ struct Target {
 fn measure(socket: &Socket, path: &str) -> Result<Vec<Figure>> {
     let [mut kernel, mut ours, mut least] = [(); 3].map(|()| Target::default());
     let mut lost = 0;
-    for run in 0..RUNS {
+    for run in 0..runs(RUNS) {
         let mut line = String::new();
         let (samples, gone) = one_run(socket)?;
         lost += gone;
@@ -128,16 +128,24 @@ fn measure(socket: &Socket, path: &str) -> Result<Vec<Figure>> {
         let samples = of(&ours);
         let [kernel, ours, least] = [&kernel, &ours, &least].map(|it| of(it).p50());
         let (ratio, least_ratio) = (ours / kernel, least / kernel);
-        Figure::new(format!("ARP reply ({path}), {what} of a run"), "µs", samples.clone())
-            .target(format!("<= {bound} x the kernel's"), ratio <= bound && lost == 0)
-            .reference(format!(
-                "kernel {}: {ratio:.2} x; least program {}: {least_ratio:.2} x ({record})",
-                number(kernel),
-                number(least)
-            ))
-            .how(format!(
-                "median of {RUNS} interleaved runs of {PROBES}, send to receive at the client; {lost} lost"
-            ))
+        Figure::new(
+            format!("ARP reply ({path}), {what} of a run"),
+            "µs",
+            samples.clone(),
+        )
+        .target(
+            format!("<= {bound} x the kernel's"),
+            ratio <= bound && lost == 0,
+        )
+        .reference(format!(
+            "kernel {}: {ratio:.2} x; least program {}: {least_ratio:.2} x ({record})",
+            number(kernel),
+            number(least)
+        ))
+        .how(format!(
+            "median of {} interleaved runs of {PROBES}, send to receive at the client; {lost} lost",
+            runs(RUNS)
+        ))
     };
     Ok(vec![
         figure("p50", |it| &it.p50, P50_RATIO, "MetalLB 204 µs, record"),

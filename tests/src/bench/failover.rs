@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use super::{Bench, Figure, Samples, say};
+use super::{Bench, Figure, Samples, runs, say};
 use crate::fleet::{self, Fleet};
 use crate::lab::{self, Capture};
 
@@ -30,7 +30,7 @@ pub(super) fn run(_: &mut Bench) -> Result<Vec<Figure>> {
     wire.wait_after(begun, STEP, |frame| frame.gratuitous(vip))
         .with_context(|| format!("nobody announces:\n{}", fleet.logs()))?;
     let mut samples = Samples::default();
-    for n in 0..KILLS {
+    for n in 0..runs(KILLS) {
         // The kill falls anywhere between two probes of the membership.
         lab::pause(SETTLE + Duration::from_millis(37 * (n as u64 % 14)));
         let newest = wire

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::cluster::Cluster;
-use super::{Bench, Figure, Samples, process};
+use super::{Bench, Figure, Samples, process, runs};
 use crate::lab;
 
 const SPEAKERS: usize = 3;
@@ -17,7 +17,7 @@ pub(super) fn one(bench: &mut Bench) -> Result<Vec<Figure>> {
     let cluster = bench.cluster(1)?;
     cluster.serve(1)?;
     let mut samples = Samples::default();
-    for _ in 0..RUNS {
+    for _ in 0..runs(RUNS) {
         cluster.start_speakers(SPEAKERS)?;
         lab::pause(SETTLE);
         of_speakers(cluster, &mut samples)?;

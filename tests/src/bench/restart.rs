@@ -11,7 +11,7 @@ use kube::api::{Api, WatchEvent, WatchParams};
 
 use super::cluster::{Cluster, name};
 use super::status::has_address;
-use super::{Bench, Figure, Samples, bare, say};
+use super::{Bench, Figure, Samples, bare, runs, say};
 
 const SERVICES: usize = 10_000;
 const STOPS: usize = 20;
@@ -35,8 +35,9 @@ pub(super) fn run(bench: &mut Bench) -> Result<Vec<Figure>> {
     cluster.stop_speakers();
     cluster.serve(SERVICES)?;
     let (mut stopped, mut killed, mut writes, mut events) = Default::default();
-    for n in 0..STOPS + KILLS {
-        let kill = n >= STOPS;
+    let stops = runs(STOPS);
+    for n in 0..stops + runs(KILLS) {
+        let kill = n >= stops;
         let Restart {
             time,
             writes: w,

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 use super::cluster::{Cluster, is_of_pool};
-use super::{Bench, Figure, Samples, memory, process, say};
+use super::{Bench, Figure, Samples, memory, process, runs, say};
 use crate::lab::{self, Capture, Frame};
 
 const SPEAKERS: usize = 3;
@@ -69,7 +69,7 @@ fn measure(bench: &mut Bench, size: &Size) -> Result<Vec<Figure>> {
     cluster.serve(size.services)?;
     let wire = Capture::start(&cluster.lab.client, "eth0")?;
     let (mut three, mut cpu, mut resident) = Default::default();
-    for run in 0..size.runs {
+    for run in 0..runs(size.runs) {
         let started = start(cluster, &wire, SPEAKERS)?;
         started.add(run, &mut three, &mut cpu);
         lab::pause(SETTLE);
@@ -77,7 +77,7 @@ fn measure(bench: &mut Bench, size: &Size) -> Result<Vec<Figure>> {
         cluster.stop_speakers();
     }
     let (mut alone, mut cpu_alone) = Default::default();
-    for run in 0..size.runs_alone {
+    for run in 0..runs(size.runs_alone) {
         let started = start(cluster, &wire, 1)?;
         started.add(run, &mut alone, &mut cpu_alone);
         cluster.stop_speakers();

@@ -10,7 +10,7 @@ use kube::Client;
 use kube::api::{Api, WatchEvent, WatchParams};
 
 use super::figure::number;
-use super::{Bench, Figure, Samples, bare, say};
+use super::{Bench, Figure, Samples, bare, runs, say};
 use crate::lab;
 
 const RUNS: usize = 300;
@@ -67,7 +67,7 @@ async fn measure(client: &Client) -> Result<(Samples, Samples)> {
     let version = version.metadata.resource_version.unwrap_or_default();
     let mut events = api.watch(&WatchParams::default(), &version).await?.boxed();
     let (mut ours, mut theirs) = (Samples::default(), Samples::default());
-    for n in 0..RUNS + WARM_UP {
+    for n in 0..runs(RUNS) + WARM_UP {
         for is_bare in [false, true] {
             let name = format!("{}-{n}", if is_bare { "bare" } else { "ours" });
             let class = is_bare.then_some(BARE);

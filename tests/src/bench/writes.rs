@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::audit::Counts;
 use super::cluster::name;
-use super::{Bench, Figure, Samples, bare, say};
+use super::{Bench, Figure, Samples, bare, runs, say};
 use crate::lab;
 
 const SPEAKERS: usize = 3;
@@ -27,7 +27,7 @@ pub(super) fn run(bench: &mut Bench) -> Result<Vec<Figure>> {
     cluster.start_speakers(SPEAKERS)?;
     cluster.wait_for_quiet()?;
     let mut each: Vec<(Counts, Duration)> = Vec::new();
-    for _ in 0..SERVICES {
+    for _ in 0..runs(SERVICES) {
         let n = cluster.services();
         cluster.writes()?;
         let begun = Instant::now();
