@@ -41,8 +41,9 @@ soak: binary localkube
 	cargo test --workspace --exclude tests -- --ignored
 	cargo test --package tests --test 'lab_*' --test 'cluster_*' -- --test-threads=1 --ignored
 
+# The harness needs no link-time optimisation; what it measures is the static binary.
 bench: binary localkube
-	cargo run --release --package tests --bin bench -- $(ONLY)
+	cargo run --release --config profile.release.lto=false --config profile.release.codegen-units=16 --package tests --bin bench -- $(ONLY)
 
 # T=frames|datagrams|manifests
 fuzz:
