@@ -49,7 +49,10 @@ fn files(extension: &[&str]) -> Vec<(PathBuf, String)> {
 fn allowed() -> BTreeMap<&'static str, (&'static [&'static str], Option<&'static [&'static str]>)> {
     BTreeMap::from([
         ("l2", (&[][..], Some(&["ipnetwork", "pnet_packet"][..]))),
-        ("members", (&[][..], Some(&["bytes", "foca", "rand_core", "ring"][..]))),
+        (
+            "members",
+            (&[][..], Some(&["bytes", "foca", "rand_core", "ring"][..])),
+        ),
         (
             "engine",
             (
