@@ -2,12 +2,17 @@
 
 use super::backoff::Backoff;
 use super::watch::{Event, event};
-use super::{KubeConfig, Role, line, path, write};
+use super::{KubeConfig, KubeSource, Role, line, path, write};
+use crate::source::Source;
+use ::kube::Client;
 use engine::lease::LeaseConfig;
 use engine::name::{Kind, NamespacedName};
 use engine::world::{Change, Delta, Service};
 use engine::write::Outcome;
 use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 
 fn config() -> KubeConfig {
     KubeConfig {
@@ -85,6 +90,41 @@ fn waits_double_up_to_their_bound_and_are_never_below_half() {
     }
     backoff.reset();
     assert!(backoff.draw(1023) <= Duration::from_millis(100));
+}
+
+/// A server of one answer a connection, which never comes for the first.
+#[tokio::test]
+async fn a_resync_does_not_wait_for_the_list_before_it() {
+    let server = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = server.local_addr().expect("its address");
+    let uri = format!("http://{address}").parse().expect("a URI");
+    let client = Client::try_from(::kube::Config::new(uri)).expect("a client");
+    let source = KubeSource::new(client, config());
+    let (sender, mut changes) = mpsc::channel(8);
+    let _tasks = source.start(&[Kind::Namespace], sender);
+    let story = async {
+        let mut request = [0; 4096];
+        let (mut unanswered, _) = server.accept().await.expect("the first list");
+        let asked = unanswered.read(&mut request).await.expect("its request");
+        assert!(asked > 0);
+        source.resync(7);
+        let (mut second, _) = server.accept().await.expect("the second list");
+        let asked = second.read(&mut request).await.expect("its request");
+        assert!(request[..asked].starts_with(b"GET /api/v1/namespaces?limit=500"));
+        let list = r#"{"kind":"NamespaceList","metadata":{"resourceVersion":"5"},"items":[]}"#;
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{list}",
+            list.len()
+        );
+        second.write_all(answer.as_bytes()).await.expect("sent");
+        changes.recv().await
+    };
+    let first = tokio::time::timeout(Duration::from_secs(10), story).await;
+    let first = first.expect("the second list is asked for at once");
+    let Some(Change::Namespace(Delta::Reset { epoch, .. })) = first else {
+        panic!("not a list: {first:?}");
+    };
+    assert_eq!(epoch, 7);
 }
 
 #[tokio::test]

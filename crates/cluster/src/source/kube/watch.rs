@@ -45,7 +45,16 @@ pub(super) async fn follow<T: Convert>(shared: &Shared, changes: &mpsc::Sender<C
             Role::Speaker if first && epoch == 0 => From::Cache,
             _ => From::Store,
         };
-        let Some(version) = listed::<T>(shared, changes, from, epoch, &mut log).await else {
+        let version = tokio::select! {
+            version = listed::<T>(shared, changes, from, epoch, &mut log) => version,
+            // A list from before is of no use to who asks for a newer one: ten thousand objects take a while.
+            asked = epochs.changed() => if asked.is_ok() {
+                continue;
+            } else {
+                return;
+            },
+        };
+        let Some(version) = version else {
             return;
         };
         first = false;
