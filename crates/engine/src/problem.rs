@@ -97,8 +97,6 @@ pub mod reason {
         UNKNOWN_POOL = "UnknownPool";
         /// An advertisement names an interface that no node, or not this node, has or may use.
         UNKNOWN_INTERFACE = "UnknownInterface";
-        /// A Service or advertisement names something else that does not exist.
-        UNKNOWN_REFERENCE = "UnknownReference";
         /// Services on one address have no node in common.
         NO_COMMON_CANDIDATE = "NoCommonCandidate";
         /// Two Services hold one address without a valid sharing key.

@@ -3,13 +3,11 @@
 use super::Objects;
 use crate::manifest::{Object, name_fits};
 use engine::name::{Kind, NamespacedName};
-use engine::world::Family;
+use engine::world::{ENDPOINTS_ANNOTATION, Family};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// Node names, comma separated, that serve a Service without any EndpointSlice.
-const ENDPOINTS_ANNOTATION: &str = "harbinger.dev/endpoints";
 /// Label that names the Service of a slice.
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
 /// Most nodes that one annotation names.

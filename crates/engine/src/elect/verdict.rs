@@ -5,18 +5,13 @@ use super::ElectOptions;
 use super::nodes::{Base, Nodes, Standing};
 use crate::config::{Advertisement, PoolSet};
 use crate::plan::Refusal;
-use crate::world::{Endpoint, EndpointSlice, Service, TrafficPolicy};
+use crate::world::{ENDPOINTS_ANNOTATION, Endpoint, EndpointSlice, Service, TrafficPolicy};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 /// LIMIT: addresses of one status that count. Kubernetes has two families; more can only
 /// be written by hand.
 const ADDRESSES_MAX: usize = 16;
-
-/// Nodes that serve a Service that has no EndpointSlice at all, comma-separated: what a
-/// directory of manifests says instead. It counts on a real cluster too, where only a
-/// Service without a selector lacks slices.
-const ENDPOINTS_ANNOTATION: &str = "harbinger.dev/endpoints";
 
 /// What is remembered of a Service.
 #[derive(Clone, Debug)]

@@ -263,6 +263,11 @@ impl Service {
     }
 }
 
+/// Nodes that serve a Service that has no EndpointSlice at all, comma-separated: what a
+/// directory of manifests says instead. It counts on a real cluster too, where only a
+/// Service without a selector lacks slices.
+pub const ENDPOINTS_ANNOTATION: &str = "harbinger.dev/endpoints";
+
 /// Prefixes of the annotations that are kept.
 pub const ANNOTATION_PREFIXES: [&str; 3] =
     ["metallb.io/", "metallb.universe.tf/", "harbinger.dev/"];
