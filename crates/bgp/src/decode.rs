@@ -4,6 +4,7 @@
 //! in this state?) and then asks the frame for its [`Received`] message. At most one message is buffered, and only
 //! when it did not arrive in one piece. What an UPDATE may hold is [`update`]'s.
 
+mod attributes;
 mod update;
 
 pub use update::UpdateView;
@@ -234,10 +235,7 @@ impl Decoder {
     }
 
     /// Nothing is buffered: a whole message is handed out where it stands.
-    fn in_place<'a>(
-        &mut self,
-        input: &'a [u8],
-    ) -> (usize, Option<Result<Frame<'a>, DecodeError>>) {
+    fn in_place<'a>(&mut self, input: &'a [u8]) -> (usize, Option<Result<Frame<'a>, DecodeError>>) {
         match self.check(input) {
             Some(Err(error)) => {
                 self.failed = true;
@@ -307,3 +305,6 @@ fn bad(notification: Option<Notification>, message: &[u8]) -> DecodeError {
             .to_vec(),
     }
 }
+
+#[cfg(test)]
+mod tests;
