@@ -54,10 +54,11 @@ fn allowed() -> BTreeMap<&'static str, (&'static [&'static str], Option<&'static
             "members",
             (&[][..], Some(&["bytes", "foca", "rand_core", "ring"][..])),
         ),
+        ("bfd", (&[][..], Some(&["thiserror"][..]))),
         (
             "engine",
             (
-                &["l2", "members"][..],
+                &["bfd", "l2", "members"][..],
                 Some(&["ipnetwork", "rangemap", "regex", "sha2", "thiserror"][..]),
             ),
         ),
@@ -67,7 +68,7 @@ fn allowed() -> BTreeMap<&'static str, (&'static [&'static str], Option<&'static
         (
             "harbinger",
             (
-                &["api", "cluster", "engine", "l2", "linux", "members"][..],
+                &["api", "bfd", "cluster", "engine", "l2", "linux", "members"][..],
                 None,
             ),
         ),
@@ -76,6 +77,7 @@ fn allowed() -> BTreeMap<&'static str, (&'static [&'static str], Option<&'static
             (
                 &[
                     "api",
+                    "bfd",
                     "cluster",
                     "engine",
                     "harbinger",
@@ -190,7 +192,7 @@ fn every_channel_is_bounded() {
 
 #[test]
 fn pure_crates_ban_clocks_and_locks() {
-    for name in ["l2", "bgp", "members", "engine"] {
+    for name in ["l2", "bgp", "bfd", "members", "engine"] {
         let path = root().join("crates").join(name).join("clippy.toml");
         let text = std::fs::read_to_string(&path).unwrap_or_default();
         for word in [
@@ -216,8 +218,8 @@ fn rows(file: &str) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// Ids in a comment directly above a `#[test]` (or a `proptest!` case).
-fn proved() -> BTreeMap<String, Vec<String>> {
+/// Ids of this checklist ("L2-", "BFD-") in a comment directly above a `#[test]` (or a `proptest!` case).
+fn proved(prefix: &str) -> BTreeMap<String, Vec<String>> {
     let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (path, text) in files(&["rs"]) {
         let lines: Vec<&str> = text.lines().collect();
@@ -236,7 +238,8 @@ fn proved() -> BTreeMap<String, Vec<String>> {
             for id in comments
                 .flat_map(|above| above.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-')))
             {
-                if id.len() == 5 && id.starts_with("L2-") {
+                let number = id.strip_prefix(prefix).unwrap_or_default();
+                if number.len() >= 2 && number.chars().all(|c| c.is_ascii_digit()) {
                     found.entry(id.to_owned()).or_default().push(format!(
                         "{}:{}",
                         path.display(),
@@ -251,8 +254,17 @@ fn proved() -> BTreeMap<String, Vec<String>> {
 
 #[test]
 fn every_row_of_the_layer_2_checklist_is_proved_or_not_yet_due() {
-    let rows = rows("l2.tsv");
-    let proved = proved();
+    check_rows("l2.tsv", "L2-");
+}
+
+#[test]
+fn every_row_of_the_bfd_checklist_is_proved_or_not_yet_due() {
+    check_rows("bfd.tsv", "BFD-");
+}
+
+fn check_rows(file: &str, prefix: &str) {
+    let rows = rows(file);
+    let proved = proved(prefix);
     let missing: Vec<_> = rows
         .iter()
         .filter(|(id, state)| *state == "due" && !proved.contains_key(*id))
