@@ -2,7 +2,7 @@
 //!
 //! Values only; they are made in `membership`.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 /// Something worth telling. The truth is in [`crate::Membership::members`]; events say what changed.
@@ -18,6 +18,14 @@ pub enum Event {
     Restarted(String),
     /// The record of a live member is another one now.
     RecordChanged(String),
+    /// Claims of a live member changed, came or went: a batch. When a member goes (`Down`, `Left`, a conflict) its claims go with it
+    /// and this is not told.
+    ClaimsChanged {
+        /// Whose.
+        node: String,
+        /// On what.
+        addresses: Vec<IpAddr>,
+    },
     /// Two living nodes use one name. Told by those who see both (at most every 10 s) and by the node that has to stand back.
     NameConflict {
         /// The name.
@@ -147,6 +155,8 @@ pub struct Counters {
     pub unreachable: u64,
     /// How often we were taken for dead and came back.
     pub rejoins: u64,
+    /// Claims of our own for which there was no room.
+    pub claims_refused: u64,
     /// How often foca reported an error that was not the fault of a datagram.
     pub foca_errors: u64,
     dropped: [u64; DropReason::ALL.len()],

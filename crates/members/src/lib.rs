@@ -9,7 +9,8 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `membership` | the machine; below it `inbound`, `join`, `records`, `conflict` |
+//! | `membership` | the machine; below it `inbound`, `join`, `records`, `claims`, `conflict` |
+//! | `claims` | what one node says about its addresses: buckets, digests, parts on the wire |
 //! | `config`, `event` | what goes in at the start, what is told |
 //! | `identity` | a node's name, address, boot and rank; which of two wins |
 //! | `seal`, `replay` | authenticated encryption of each datagram; windows against replay |
@@ -19,6 +20,7 @@
 //! A datagram is `version (1) | key id (8) | boot id (16) | counter (8) | sealed payload | tag (16)`; the payload is one
 //! message (see `message`). Integers are big endian throughout.
 
+mod claims;
 mod codec;
 mod config;
 mod event;
@@ -31,6 +33,7 @@ mod runtime;
 mod seal;
 mod timers;
 
+pub use claims::{Claim, MAX_CLAIMS, MAX_TERM};
 pub use config::{Config, ConfigError, Sealing, Tuning};
 pub use event::{Counters, DropReason, Event, Standing};
 pub use identity::BootId;

@@ -1,9 +1,10 @@
 //! The machine: what it holds, what it is told, what it wants done.
 //!
-//! Owns the view of the live members and drives foca, the seal, the search for peers (`join`), the records (`records`) and the rules
-//! for two nodes with one name (`conflict`); datagrams are judged in `inbound`. Does no I/O and knows no time but the `now` it is
+//! Owns the view of the live members and drives foca, the seal, the search for peers (`join`), the records (`records`), the claims
+//! (`claims`) and the rules for two nodes with one name (`conflict`); datagrams are judged in `inbound`. Does no I/O and knows no time but the `now` it is
 //! given, which must not go back.
 
+mod claims;
 mod conflict;
 mod inbound;
 mod join;
@@ -19,6 +20,7 @@ use foca::{Foca, NoCustomBroadcast, OwnedNotification, PeriodicParams};
 
 pub use self::records::RecordError;
 
+use self::claims::Exchange;
 use self::join::Peers;
 use self::records::Records;
 use crate::codec::Codec;
@@ -46,6 +48,7 @@ pub struct Membership {
     members: BTreeMap<String, Member>,
     peers: Peers,
     records: Records,
+    exchange: Exchange,
     /// Standing back because of a living rival until at least then.
     conflict_until: Option<Instant>,
     /// When a conflict over a name was last told, so that it is told rarely.
@@ -102,6 +105,7 @@ impl Membership {
         let mut membership = Self {
             seal: Seal::new(config.boot, keys),
             records: Records::new(now + random.jittered(config.tuning.record_sync_interval)),
+            exchange: Exchange::new(&config.name),
             foca,
             timers: Timers::default(),
             random,
@@ -188,6 +192,7 @@ impl Membership {
                 self.call_peers(now);
                 self.push_records(now);
                 self.compare_records(now);
+                self.exchange_claims(now);
             }
             Standing::Conflict => self.call_peers(now),
             Standing::Left => self.say_farewell(now),
@@ -208,6 +213,7 @@ impl Membership {
                     self.timers.deadline(),
                     self.peers.due_at,
                     self.records.push_at,
+                    self.exchange.due_at,
                     sync,
                 ]
                 .into_iter()
@@ -277,6 +283,7 @@ impl Membership {
         self.timers
             .forgive(now, now + self.config.tuning.probe_interval);
         self.records.resume(now);
+        self.exchange.resume(now);
         self.peers.resume(now);
         if let Some((at, _)) = &mut self.farewell {
             *at = now;
@@ -342,6 +349,7 @@ impl Membership {
                     .jittered(self.config.tuning.record_sync_interval);
         }
         self.records.push_to(&name, now);
+        self.exchange.member_up(&name, id.boot, now);
         self.tell(Event::Up(name));
         if first {
             self.tell(Event::Joined);
@@ -355,6 +363,7 @@ impl Membership {
         self.call_later(member.address, now);
         let name = id.name.to_string();
         self.records.forget(&name);
+        self.exchange.member_gone(&name);
         let said_goodbye = self.known(id).is_some_and(|known| known.goodbye);
         self.tell(if said_goodbye {
             Event::Left(name)
@@ -385,7 +394,8 @@ impl Membership {
             self.call_later(before.address, now);
             self.tell_conflict(&name, after.address, before.address, now);
         }
-        self.tell(Event::Restarted(name));
+        self.tell(Event::Restarted(name.clone()));
+        self.restart_claims(&name, after.boot, now);
     }
 
     /// The others take us for dead: come back under a higher rank.

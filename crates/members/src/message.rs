@@ -1,11 +1,13 @@
 //! Our messages: what a sealed payload holds. One leading byte says which.
 //!
-//! Owns the layout of all kinds but foca's own bytes (`codec`) and the reader both decode with. Keeps no state. Kinds 16 and up are
-//! left for claims (256 buckets with digests, pulled): a kind that is not known is dropped, so they can be added beside the records.
+//! Owns the layout of all kinds but foca's own bytes (`codec`) and the parts of claims (`claims::wire`), and the reader all decode
+//! with. Keeps no state. Kinds 16 and up are for claims. A kind that is not known is dropped.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use crate::claims::wire::Part;
 use crate::identity::{BootId, Identity};
 
 /// One message. `sender` is always the boot the seal names.
@@ -35,6 +37,35 @@ pub(crate) enum Message {
     Sync(Vec<(BootId, u64)>),
     /// Which records the sender asks for.
     Want(Vec<BootId>),
+    /// Which claims the sender has.
+    Have {
+        /// Not 0: an answer is wanted that bears this number.
+        question: u32,
+        /// Not 0: this answers that question.
+        answers: u32,
+        states: Vec<BookState>,
+    },
+    /// The sender asks for the buckets of this boot in which it differs: what is not named is empty.
+    Pull {
+        boot: BootId,
+        digests: BTreeMap<u8, u32>,
+    },
+    /// Claims of a boot; it may come from another one.
+    Claims {
+        /// What the book is when everything has arrived.
+        state: BookState,
+        /// More is under way.
+        more: bool,
+        parts: Vec<Part>,
+    },
+}
+
+/// The claims of a boot in short: how many changes there were, and the digest of all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BookState {
+    pub(crate) boot: BootId,
+    pub(crate) version: u64,
+    pub(crate) digest: u64,
 }
 
 impl Message {
@@ -86,6 +117,23 @@ impl Message {
                 boots
                     .iter()
                     .for_each(|boot| out.extend_from_slice(boot.as_bytes()));
+            }
+            Self::Have {
+                question,
+                answers,
+                states,
+            } => {
+                out.push(KIND_HAVE);
+                out.extend_from_slice(&question.to_be_bytes());
+                out.extend_from_slice(&answers.to_be_bytes());
+                states.iter().for_each(|state| put_state(&mut out, state));
+            }
+            Self::Pull { boot, digests } => put_pull(&mut out, *boot, digests),
+            Self::Claims { state, more, parts } => {
+                out.push(KIND_CLAIMS);
+                put_state(&mut out, state);
+                out.push(u8::from(*more));
+                parts.iter().for_each(|part| part.encode(&mut out));
             }
         }
         out
@@ -145,10 +193,79 @@ impl Message {
                 }
                 Self::Want(boots)
             }
+            KIND_HAVE => Self::decode_have(&mut reader)?,
+            KIND_PULL => Self::decode_pull(&mut reader)?,
+            KIND_CLAIMS => Self::decode_claims(&mut reader)?,
             _ => return None,
         };
         reader.is_empty().then_some(message)
     }
+
+    fn decode_have(reader: &mut Reader<'_>) -> Option<Self> {
+        let (question, answers) = (reader.u32()?, reader.u32()?);
+        let mut states = Vec::new();
+        while !reader.is_empty() {
+            states.push(reader.state()?);
+        }
+        Some(Self::Have {
+            question,
+            answers,
+            states,
+        })
+    }
+
+    fn decode_pull(reader: &mut Reader<'_>) -> Option<Self> {
+        let boot = reader.boot()?;
+        let held: [u8; 32] = reader.array()?;
+        let mut digests = BTreeMap::new();
+        for place in 0..=u8::MAX {
+            let byte = held.get(usize::from(place >> 3))?;
+            if byte & 1 << (place & 7) != 0 {
+                digests.insert(place, reader.u32()?);
+            }
+        }
+        Some(Self::Pull { boot, digests })
+    }
+
+    fn decode_claims(reader: &mut Reader<'_>) -> Option<Self> {
+        let state = reader.state()?;
+        let more = match reader.byte()? {
+            0 => false,
+            1 => true,
+            _ => return None,
+        };
+        let mut parts = Vec::new();
+        while !reader.is_empty() {
+            let part = Part::decode(reader)?;
+            if part.version > state.version {
+                return None;
+            }
+            parts.push(part);
+        }
+        Some(Self::Claims { state, more, parts })
+    }
+}
+
+fn put_state(out: &mut Vec<u8>, state: &BookState) {
+    out.extend_from_slice(state.boot.as_bytes());
+    out.extend_from_slice(&state.version.to_be_bytes());
+    out.extend_from_slice(&state.digest.to_be_bytes());
+}
+
+/// Writes 256 bits for the buckets that hold something, then a digest for each of these.
+fn put_pull(out: &mut Vec<u8>, boot: BootId, digests: &BTreeMap<u8, u32>) {
+    out.push(KIND_PULL);
+    out.extend_from_slice(boot.as_bytes());
+    let mut held = [0_u8; 32];
+    for place in digests.keys() {
+        if let Some(byte) = held.get_mut(usize::from(place >> 3)) {
+            *byte |= 1 << (place & 7);
+        }
+    }
+    out.extend_from_slice(&held);
+    digests
+        .values()
+        .for_each(|digest| out.extend_from_slice(&digest.to_be_bytes()));
 }
 
 /// Writes `boot | rank | family | address | port | length of the name | name`.
@@ -212,12 +329,24 @@ impl<'a> Reader<'a> {
         self.array().map(u16::from_be_bytes)
     }
 
+    pub(crate) fn u32(&mut self) -> Option<u32> {
+        self.array().map(u32::from_be_bytes)
+    }
+
     pub(crate) fn u64(&mut self) -> Option<u64> {
         self.array().map(u64::from_be_bytes)
     }
 
     pub(crate) fn boot(&mut self) -> Option<BootId> {
         self.array().map(BootId::from_bytes)
+    }
+
+    fn state(&mut self) -> Option<BookState> {
+        Some(BookState {
+            boot: self.boot()?,
+            version: self.u64()?,
+            digest: self.u64()?,
+        })
     }
 
     pub(crate) fn identity(&mut self) -> Option<Identity> {
@@ -247,6 +376,9 @@ const KIND_TAKEN: u8 = 5;
 const KIND_RECORD: u8 = 6;
 const KIND_SYNC: u8 = 7;
 const KIND_WANT: u8 = 8;
+const KIND_HAVE: u8 = 16;
+const KIND_PULL: u8 = 17;
+const KIND_CLAIMS: u8 = 18;
 
 /// Payload bytes of a datagram before the seal: with seal, UDP and IPv6 under 1,300, which passes Ethernet with any tunnel's header.
 pub const MAX_PAYLOAD_BYTES: usize = 1_200;
@@ -259,6 +391,12 @@ pub const MAX_NAME_BYTES: usize = 253;
 
 /// Entries in one comparison of records: 24 bytes each within a payload.
 pub(crate) const MAX_SYNC_ENTRIES: usize = 48;
+
+/// Payload bytes of a datagram with claims: sealed, it is a UDP payload of at most 1,200 bytes.
+pub(crate) const MAX_CLAIMS_PAYLOAD_BYTES: usize = 1_151;
+
+/// Bytes of a datagram with claims before its parts: kind, state, flag.
+pub(crate) const CLAIMS_FRONT_BYTES: usize = 1 + 32 + 1;
 
 #[cfg(test)]
 mod tests;

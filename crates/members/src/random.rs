@@ -18,10 +18,7 @@ impl SplitMix {
 
     pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        scramble(self.0)
     }
 
     /// A number below `bound`; 0 when the bound is 0.
@@ -35,6 +32,14 @@ impl SplitMix {
         let per_mille = 750 + u32::try_from(self.below(501)).unwrap_or(0);
         around * per_mille / 1000
     }
+}
+
+/// The finaliser of SplitMix64: a fixed one-to-one mixing of 64 bits, the same on every node.
+pub(crate) fn scramble(number: u64) -> u64 {
+    let mut mixed = number;
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
 }
 
 impl TryRng for SplitMix {

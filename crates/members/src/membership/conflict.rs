@@ -137,6 +137,7 @@ impl Membership {
         self.timers.clear();
         self.members.clear();
         self.records.forget_all();
+        self.exchange.forget_all();
         self.peers.call_again(now + CONFLICT_SETTLES);
         self.tell(Event::NameConflict {
             name: self.config.name.clone(),

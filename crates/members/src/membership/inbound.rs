@@ -60,7 +60,10 @@ impl Membership {
             | Message::Taken { .. }
             | Message::Record { .. }
             | Message::Sync(_)
-            | Message::Want(_) => false,
+            | Message::Want(_)
+            | Message::Have { .. }
+            | Message::Pull { .. }
+            | Message::Claims { .. } => false,
         };
         if forged {
             return self.counters.count_drop(DropReason::Forged);
@@ -98,6 +101,9 @@ impl Membership {
             }
             Message::Sync(entries) => self.handle_sync(boot, entries),
             Message::Want(boots) => self.handle_want(boot, boots),
+            Message::Have { .. } | Message::Pull { .. } | Message::Claims { .. } => {
+                self.handle_claims_message(boot, message, now);
+            }
         }
     }
 

@@ -3,8 +3,7 @@
 //! Owns our record with its sequence number and what is to be sent to whom. A record's version is (boot, sequence). Three ways bring
 //! it to everybody: the owner pushes each change, and its record to each member that comes up, three times within 300 ms; who lacks
 //! one asks its owner in the same rounds; and each second everybody compares versions with one random member, which repairs what
-//! was lost and goes around a broken path. Claims (256 buckets with digests, pulled) can be put beside it under kinds of their own:
-//! nothing here is shared with them but the datagram.
+//! was lost and goes around a broken path. Claims (`claims`) share nothing with it but the second in which both are compared.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -163,14 +162,15 @@ impl Membership {
                 .random
                 .jittered(self.config.tuning.record_sync_interval);
         self.call_the_lost();
-        let Some(to) = self
+        let Some((name, to)) = self
             .members
-            .values()
+            .iter()
             .nth(self.random.below(self.members.len()))
-            .map(|member| member.address)
+            .map(|(name, member)| (name.clone(), member.address))
         else {
             return;
         };
+        self.compare_claims(&name, now);
         let mut versions: Vec<(BootId, u64)> = vec![(self.me().boot, self.records.sequence)];
         versions.extend(
             self.members

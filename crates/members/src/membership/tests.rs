@@ -1,5 +1,6 @@
 //! Facts about the whole machine, shown on a small virtual network of real machines.
 
+mod claims;
 mod conflicts;
 mod deaths;
 mod hostile;

@@ -68,6 +68,14 @@ fn member(event: members::Event) {
                 "a speaker's interfaces changed"
             );
         }
+        Member::ClaimsChanged { node, addresses } => {
+            tracing::debug!(
+                event = "memberClaims",
+                node,
+                addresses = addresses.len(),
+                "a speaker's claims changed"
+            );
+        }
         Member::NameConflict {
             name,
             keeper,

@@ -32,6 +32,14 @@ pub(crate) struct Net {
     pub(crate) cut: BTreeSet<(usize, usize)>,
     /// Datagrams handed to the network, by node.
     pub(crate) sent: Vec<u64>,
+    /// Bytes handed to the network, by node.
+    pub(crate) sent_bytes: Vec<u64>,
+    /// The longest datagram.
+    pub(crate) longest: usize,
+    /// How long a datagram is on its way, in microseconds: at least, and how much more at random.
+    pub(crate) delay_micros: (u64, usize),
+    /// Bytes from one node to another in each tenth of a second, when counted.
+    pub(crate) pairs: Option<BTreeMap<(usize, SocketAddr, u64), usize>>,
     /// Every datagram sent, when recording.
     pub(crate) capture: Option<Vec<(SocketAddr, SocketAddr, Vec<u8>)>>,
     pub(crate) trace: u64,
@@ -81,6 +89,10 @@ impl Net {
             now: start,
             start,
             sent: vec![0; count],
+            sent_bytes: vec![0; count],
+            longest: 0,
+            delay_micros: (100, 900),
+            pairs: None,
             nodes,
             loss_per_mille: 0,
             duplicate_per_mille: 0,
@@ -351,6 +363,12 @@ impl Net {
         for transmit in out {
             self.trace = fold(self.trace, &transmit.bytes);
             self.sent[index] += 1;
+            self.sent_bytes[index] += transmit.bytes.len() as u64;
+            self.longest = self.longest.max(transmit.bytes.len());
+            if let Some(pairs) = &mut self.pairs {
+                let tenth = (now - self.start).as_millis() as u64 / 100;
+                *pairs.entry((index, transmit.to, tenth)).or_default() += transmit.bytes.len();
+            }
             if let Some(capture) = &mut self.capture {
                 capture.push((from, transmit.to, transmit.bytes.clone()));
             }
@@ -370,8 +388,9 @@ impl Net {
             if self.random.below(1000) < self.loss_per_mille {
                 continue;
             }
-            // Between 0.1 and 1 ms: later datagrams overtake earlier ones.
-            let delay = Duration::from_micros(100 + self.random.below(900) as u64);
+            // Between 0.1 and 1 ms unless told otherwise: later datagrams overtake earlier ones.
+            let (least, spread) = self.delay_micros;
+            let delay = Duration::from_micros(least + self.random.below(spread) as u64);
             self.sequence += 1;
             self.queue
                 .insert((self.now + delay, self.sequence), (from, to, bytes.clone()));
