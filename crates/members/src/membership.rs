@@ -179,6 +179,9 @@ impl Membership {
             let Some(timer) = self.timers.pop_due(now) else {
                 break;
             };
+            if self.is_refuted(&timer) {
+                continue;
+            }
             let mut wishes = Wishes::default();
             let result = self.foca.handle_timer(timer, &mut wishes);
             // A round without its middle step is what `Timers::forgive` leaves behind on purpose.
@@ -289,6 +292,24 @@ impl Membership {
             *at = now;
         }
         self.tell(Event::Late { by });
+    }
+
+    /// Whether this is the end of a suspicion to which the member has objected. foca (2.0) would rightly not declare it dead, but
+    /// tell it that it is, and it would come back under another rank for nothing.
+    fn is_refuted(&self, timer: &foca::Timer<Identity>) -> bool {
+        let foca::Timer::ChangeSuspectToDown {
+            member_id,
+            incarnation,
+            ..
+        } = timer
+        else {
+            return false;
+        };
+        !self.foca.iter_membership_state().any(|member| {
+            member.id() == member_id
+                && member.incarnation() == *incarnation
+                && member.state() == foca::State::Suspect
+        })
     }
 
     fn with_foca<R>(
