@@ -238,8 +238,8 @@ fn proved(prefix: &str) -> BTreeMap<String, Vec<String>> {
             for id in comments
                 .flat_map(|above| above.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-')))
             {
-                let number = id.strip_prefix(prefix).unwrap_or_default();
-                if number.len() >= 2 && number.chars().all(|c| c.is_ascii_digit()) {
+                let digits = id.strip_prefix(prefix).unwrap_or_default();
+                if digits.len() >= 2 && digits.chars().all(|c| c.is_ascii_digit()) {
                     found.entry(id.to_owned()).or_default().push(format!(
                         "{}:{}",
                         path.display(),
