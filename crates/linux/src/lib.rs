@@ -1,14 +1,15 @@
 //! Sockets and netlink as safe types for current-thread tokio runtimes.
 //!
 //! Owns: packet sockets ([`packet`]), multicast group memberships ([`group`]), the picture of the host's
-//! interfaces ([`route`]), the membership protocol's UDP socket ([`udp`]) and facts for the host check
-//! ([`probe`]). It is the only crate that may hold `unsafe`.
+//! interfaces ([`route`]), the membership protocol's UDP socket ([`udp`]), BFD's sockets ([`bfd`]), TCP for BGP
+//! ([`tcp`]), real-time scheduling ([`sched`]) and facts for the host check ([`probe`]). It is the only crate that may hold `unsafe`.
 //!
 //! Deliberately absent: decisions. Nothing here knows what an announced address is, retries on its own
 //! account, logs, or changes a setting of the host.
 //!
 //! Every object acts in the network namespace of the thread that opens it.
 
+pub mod bfd;
 mod error;
 mod fd;
 pub mod group;
@@ -16,7 +17,9 @@ mod netlink;
 pub mod packet;
 pub mod probe;
 pub mod route;
+pub mod sched;
 mod sys;
+pub mod tcp;
 pub mod udp;
 
 pub use error::Error;

@@ -42,7 +42,7 @@ pub struct Insn {
 }
 
 /// The program of one instruction that drops everything: BPF_RET | BPF_K, 0.
-const DROP_ALL: Insn = Insn {
+pub(crate) const DROP_ALL: Insn = Insn {
     code: 0x06,
     jt: 0,
     jf: 0,
@@ -217,7 +217,7 @@ impl PacketSocket {
     }
 }
 
-fn attach(socket: &Socket, filter: &[Insn]) -> io::Result<()> {
+pub(crate) fn attach(socket: &Socket, filter: &[Insn]) -> io::Result<()> {
     let filter = if filter.is_empty() {
         &[DROP_ALL]
     } else {
@@ -239,7 +239,7 @@ fn attach(socket: &Socket, filter: &[Insn]) -> io::Result<()> {
 }
 
 /// With CAP_NET_ADMIN beyond the host's maximum, without it up to that.
-fn set_receive_buffer(socket: &Socket, bytes: usize) -> io::Result<()> {
+pub(crate) fn set_receive_buffer(socket: &Socket, bytes: usize) -> io::Result<()> {
     let value = i32::try_from(bytes).map_err(|_| io::ErrorKind::InvalidInput)?;
     sys::set_option(
         socket.as_fd(),

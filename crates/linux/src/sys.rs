@@ -211,3 +211,67 @@ pub(crate) fn name_to_index(name: &str) -> Option<u32> {
         index => Some(index),
     }
 }
+
+/// Octets in a TCP socket's send queue that the other side has not acknowledged.
+pub(crate) fn send_queue(fd: BorrowedFd<'_>) -> io::Result<usize> {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: the request writes one int, the type of `bytes`.
+    let done = unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+    if done == 0 {
+        Ok(usize::try_from(bytes).unwrap_or(0))
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// Puts the calling thread under a scheduling policy.
+pub(crate) fn set_scheduler(policy: i32, priority: i32) -> io::Result<()> {
+    // SAFETY: plain data, for which all zeros is a valid value.
+    let mut param: libc::sched_param = unsafe { MaybeUninit::zeroed().assume_init() };
+    param.sched_priority = priority;
+    // The system call and not the C library's function: musl's refuses without asking the kernel, as POSIX
+    // means processes and Linux means threads.
+    // SAFETY: the kernel reads one live `sched_param`, whose first field is the one it knows.
+    let done = unsafe { libc::syscall(libc::SYS_sched_setscheduler, 0, policy, &raw const param) };
+    if done == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// The name of the interface of this index in the caller's network namespace.
+pub(crate) fn index_to_name(index: u32) -> Option<std::ffi::CString> {
+    let mut name = [0u8; libc::IF_NAMESIZE];
+    // SAFETY: the buffer has the size that the function is told to need.
+    let found = unsafe { libc::if_indextoname(index, name.as_mut_ptr().cast()) };
+    if found.is_null() {
+        return None;
+    }
+    Some(std::ffi::CStr::from_bytes_until_nul(&name).ok()?.to_owned())
+}
+
+/// Datagrams that a socket dropped since it was opened (`SK_MEMINFO_DROPS`).
+pub(crate) fn socket_drops(fd: BorrowedFd<'_>) -> io::Result<u32> {
+    /// `SO_MEMINFO`, the number of its words, and the place of the drops.
+    const SO_MEMINFO: i32 = 55;
+    const WORDS: usize = 9;
+    const DROPS: usize = 8;
+    let mut words = [0u32; WORDS];
+    let mut len = size_of::<[u32; WORDS]>() as libc::socklen_t;
+    // SAFETY: the kernel writes at most `len` bytes, the size of `words`.
+    let done = unsafe {
+        libc::getsockopt(
+            fd.as_raw_fd(),
+            libc::SOL_SOCKET,
+            SO_MEMINFO,
+            words.as_mut_ptr().cast(),
+            &raw mut len,
+        )
+    };
+    if done == 0 {
+        Ok(words.get(DROPS).copied().unwrap_or(0))
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}

@@ -226,11 +226,11 @@ fn report(bytes: &[u8], peer: SocketAddr) -> Option<Unreachable> {
     })
 }
 
-fn octets<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
+pub(crate) fn octets<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
     bytes.get(at..at + N)?.try_into().ok()
 }
 
-fn socket_address(name: &libc::sockaddr_storage) -> Option<SocketAddr> {
+pub(crate) fn socket_address(name: &libc::sockaddr_storage) -> Option<SocketAddr> {
     match i32::from(name.ss_family) {
         libc::AF_INET => {
             let v4 = sys::inet_address(name)?;
