@@ -262,6 +262,11 @@ fn every_row_of_the_bfd_checklist_is_proved_or_not_yet_due() {
     check_rows("bfd.tsv", "BFD-");
 }
 
+#[test]
+fn every_row_of_the_bgp_checklist_is_proved_or_not_yet_due() {
+    check_rows("bgp.tsv", "BGP-");
+}
+
 fn check_rows(file: &str, prefix: &str) {
     let rows = rows(file);
     let proved = proved(prefix);

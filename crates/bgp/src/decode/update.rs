@@ -368,3 +368,6 @@ fn invalid_network() -> Notification {
 fn reset(error: UpdateError, data: impl Into<Vec<u8>>) -> Notification {
     Notification::with_data(ErrorCode::Update(error), data)
 }
+
+#[cfg(test)]
+mod tests;

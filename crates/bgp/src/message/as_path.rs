@@ -191,3 +191,6 @@ pub fn validate(value: &[u8], four_octets: bool) -> Result<(), Fault> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

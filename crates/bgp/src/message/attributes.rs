@@ -280,3 +280,6 @@ fn attribute(flags: u8, code: u8, out: &mut Vec<u8>, value: impl FnOnce(&mut Vec
     };
     out[start..start + 3].copy_from_slice(&head);
 }
+
+#[cfg(test)]
+mod tests;

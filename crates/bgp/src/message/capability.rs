@@ -407,3 +407,6 @@ fn plausible(code: u8, length: usize) -> bool {
 fn malformed() -> Notification {
     Notification::new(ErrorCode::Open(OpenError::Unspecific))
 }
+
+#[cfg(test)]
+mod tests;

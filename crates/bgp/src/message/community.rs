@@ -200,3 +200,6 @@ fn decimal<T: FromStr>(text: &str) -> Option<T> {
         None
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -404,3 +404,6 @@ pub fn hex(octets: &[u8]) -> String {
         },
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -222,3 +222,6 @@ fn decode_parameters(length: u8, rest: &[u8]) -> Result<Capabilities, Notificati
 fn refuse(error: OpenError, data: impl Into<Vec<u8>>) -> Notification {
     Notification::with_data(ErrorCode::Open(error), data)
 }
+
+#[cfg(test)]
+mod tests;

@@ -105,3 +105,6 @@ fn bits_max(family: Family) -> u8 {
         Family::Ipv6 => 128,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -268,3 +268,6 @@ fn next_hop_octets(global: Ipv6Addr, link_local: Option<Ipv6Addr>, out: &mut Vec
 fn set_attributes_len(at: usize, length: usize, out: &mut [u8]) {
     put_u16(out, at - 2, u16::try_from(length).unwrap_or(u16::MAX));
 }
+
+#[cfg(test)]
+mod tests;
