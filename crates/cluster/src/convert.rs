@@ -5,6 +5,11 @@
 //! conversion per kind, shared by both sources. It judges nothing that needs a second object, and
 //! no value that `engine::config` can judge: raw specs pass as written.
 
+mod bfd_profile;
+mod bgp_advertisement;
+mod bgp_peer;
+mod bgp_status;
+mod community;
 mod config_map;
 mod configuration_state;
 mod endpoint_slice;
@@ -62,6 +67,22 @@ impl std::fmt::Display for FieldError {
 pub(crate) trait Raw: DeserializeOwned + Send + 'static {
     /// Its metadata.
     fn meta(&self) -> &Meta;
+}
+
+/// A kind of which only the metadata and the spec are read.
+#[derive(Debug, Deserialize)]
+#[serde(bound = "S: serde::de::DeserializeOwned + Default")]
+pub(crate) struct WithSpec<S> {
+    #[serde(default)]
+    metadata: Meta,
+    #[serde(default)]
+    spec: S,
+}
+
+impl<S: DeserializeOwned + Default + Send + 'static> Raw for WithSpec<S> {
+    fn meta(&self) -> &Meta {
+        &self.metadata
+    }
 }
 
 /// A kind of the engine that comes from an object of Kubernetes.

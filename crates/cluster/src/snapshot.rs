@@ -77,8 +77,6 @@ macro_rules! snapshot {
                             Some(object.source.clone()),
                         ),
                     }),)*
-                    // Kinds the engine has no use for yet: only their faults are told.
-                    _ => self.problems.extend(object.refused.clone()),
                 }
             }
         }
@@ -92,12 +90,17 @@ snapshot! {
     nodes: Node,
     pools: IpAddressPool,
     l2_advertisements: L2Advertisement,
+    bgp_advertisements: BgpAdvertisement,
+    bgp_peers: BgpPeer,
+    bfd_profiles: BfdProfile,
+    communities: Community,
     services: Service,
     endpoint_slices: EndpointSlice,
     pods: Pod,
     secrets: Secret,
     config_maps: ConfigMap,
     l2_statuses: L2Status,
+    bgp_statuses: BgpStatus,
     configuration_states: ConfigurationState,
 }
 

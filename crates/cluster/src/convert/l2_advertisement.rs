@@ -1,30 +1,15 @@
 //! metallb.io L2Advertisement.
 
 use super::selector::{selector, selectors};
-use super::{Convert, FieldError, Meta, Raw};
+use super::{Convert, FieldError, WithSpec};
 use engine::name::Kind;
 use engine::world::{Change, Delta, L2Advertisement};
-use serde::Deserialize;
-
-#[derive(Debug, Deserialize)]
-pub(crate) struct RawL2Advertisement {
-    #[serde(default)]
-    metadata: Meta,
-    #[serde(default)]
-    spec: api::L2AdvertisementSpec,
-}
-
-impl Raw for RawL2Advertisement {
-    fn meta(&self) -> &Meta {
-        &self.metadata
-    }
-}
 
 impl Convert for L2Advertisement {
     const KIND: Kind = Kind::L2Advertisement;
-    type Raw = RawL2Advertisement;
+    type Raw = WithSpec<api::L2AdvertisementSpec>;
 
-    fn convert(raw: RawL2Advertisement) -> Result<Self, FieldError> {
+    fn convert(raw: Self::Raw) -> Result<Self, FieldError> {
         Ok(Self {
             name: raw.metadata.named(),
             pools: raw.spec.ip_address_pools,

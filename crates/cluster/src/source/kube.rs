@@ -171,12 +171,11 @@ impl KubeSource {
             Kind::ConfigMap => self.spawn::<world::ConfigMap>(changes, tasks),
             Kind::ServiceL2Status => self.spawn::<world::L2Status>(changes, tasks),
             Kind::ConfigurationState => self.spawn::<world::ConfigurationState>(changes, tasks),
-            // No change carries them yet.
-            Kind::BgpAdvertisement
-            | Kind::BgpPeer
-            | Kind::BfdProfile
-            | Kind::Community
-            | Kind::ServiceBgpStatus => {}
+            Kind::BgpAdvertisement => self.spawn::<world::BgpAdvertisement>(changes, tasks),
+            Kind::BgpPeer => self.spawn::<world::BgpPeer>(changes, tasks),
+            Kind::BfdProfile => self.spawn::<world::BfdProfile>(changes, tasks),
+            Kind::Community => self.spawn::<world::Community>(changes, tasks),
+            Kind::ServiceBgpStatus => self.spawn::<world::BgpStatus>(changes, tasks),
         }
     }
 

@@ -3,11 +3,13 @@
 //! `objects` are the kinds in our own types; this file keeps them by name and
 //! tells what really changed. It decides nothing.
 
+mod bgp;
 mod objects;
 
 #[cfg(test)]
 mod tests;
 
+pub use bgp::*;
 pub use objects::*;
 
 use crate::name::{Kind, NamespacedName};
@@ -122,12 +124,17 @@ pub struct World {
     pub nodes: Store<Node>,
     pub pools: Store<IpAddressPool>,
     pub l2_advertisements: Store<L2Advertisement>,
+    pub bgp_advertisements: Store<BgpAdvertisement>,
+    pub bgp_peers: Store<BgpPeer>,
+    pub bfd_profiles: Store<BfdProfile>,
+    pub communities: Store<Community>,
     pub services: Store<Service>,
     pub endpoint_slices: Store<EndpointSlice>,
     pub pods: Store<Pod>,
     pub secrets: Store<Secret>,
     pub config_maps: Store<ConfigMap>,
     pub l2_statuses: Store<L2Status>,
+    pub bgp_statuses: Store<BgpStatus>,
     pub configuration_states: Store<ConfigurationState>,
     unreadable: BTreeMap<(Kind, NamespacedName), Problem>,
     source_problems: Vec<Problem>,
@@ -155,12 +162,19 @@ impl World {
             Change::L2Advertisement(delta) => {
                 into!(Kind::L2Advertisement, l2_advertisements, delta)
             }
+            Change::BgpAdvertisement(delta) => {
+                into!(Kind::BgpAdvertisement, bgp_advertisements, delta)
+            }
+            Change::BgpPeer(delta) => into!(Kind::BgpPeer, bgp_peers, delta),
+            Change::BfdProfile(delta) => into!(Kind::BfdProfile, bfd_profiles, delta),
+            Change::Community(delta) => into!(Kind::Community, communities, delta),
             Change::Service(delta) => into!(Kind::Service, services, delta),
             Change::EndpointSlice(delta) => into!(Kind::EndpointSlice, endpoint_slices, delta),
             Change::Pod(delta) => into!(Kind::Pod, pods, delta),
             Change::Secret(delta) => into!(Kind::Secret, secrets, delta),
             Change::ConfigMap(delta) => into!(Kind::ConfigMap, config_maps, delta),
             Change::L2Status(delta) => into!(Kind::ServiceL2Status, l2_statuses, delta),
+            Change::BgpStatus(delta) => into!(Kind::ServiceBgpStatus, bgp_statuses, delta),
             Change::ConfigurationState(delta) => {
                 into!(Kind::ConfigurationState, configuration_states, delta)
             }
@@ -227,11 +241,11 @@ impl World {
                 Kind::ConfigMap => self.config_maps.epoch(),
                 Kind::ServiceL2Status => self.l2_statuses.epoch(),
                 Kind::ConfigurationState => self.configuration_states.epoch(),
-                Kind::BgpAdvertisement
-                | Kind::BgpPeer
-                | Kind::BfdProfile
-                | Kind::Community
-                | Kind::ServiceBgpStatus => Some(u64::MAX),
+                Kind::BgpAdvertisement => self.bgp_advertisements.epoch(),
+                Kind::BgpPeer => self.bgp_peers.epoch(),
+                Kind::BfdProfile => self.bfd_profiles.epoch(),
+                Kind::Community => self.communities.epoch(),
+                Kind::ServiceBgpStatus => self.bgp_statuses.epoch(),
             })
             .min()
             .unwrap_or(Some(u64::MAX))

@@ -2,6 +2,7 @@
 //!
 //! `cluster` converts; raw specs of the custom resources are kept as written
 //! (strings): `config` checks them.
+use super::{BfdProfile, BgpAdvertisement, BgpPeer, BgpStatus, Community};
 use crate::name::{Kind, NamespacedName};
 use crate::problem::Problem;
 use crate::selector::{LabelSelector, Labels};
@@ -62,6 +63,14 @@ pub enum Change {
     Pool(Delta<IpAddressPool>),
     /// L2Advertisements.
     L2Advertisement(Delta<L2Advertisement>),
+    /// BGPAdvertisements.
+    BgpAdvertisement(Delta<BgpAdvertisement>),
+    /// BGPPeers of both versions.
+    BgpPeer(Delta<BgpPeer>),
+    /// BFDProfiles.
+    BfdProfile(Delta<BfdProfile>),
+    /// Communities.
+    Community(Delta<Community>),
     /// Services of every type.
     Service(Delta<Service>),
     /// EndpointSlices.
@@ -74,6 +83,8 @@ pub enum Change {
     ConfigMap(Delta<ConfigMap>),
     /// ServiceL2Statuses.
     L2Status(Delta<L2Status>),
+    /// ServiceBGPStatuses.
+    BgpStatus(Delta<BgpStatus>),
     /// ConfigurationStates.
     ConfigurationState(Delta<ConfigurationState>),
     /// An object that cannot be converted: absent, with this problem, until it is
