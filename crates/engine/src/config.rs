@@ -5,6 +5,8 @@
 //! entry that is there twice is not used twice.
 
 mod addresses;
+pub mod bgp;
+mod duration;
 mod l2;
 mod pool;
 pub mod rules;

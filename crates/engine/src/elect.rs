@@ -15,10 +15,10 @@ mod elector;
 mod entry;
 mod group;
 mod keeper;
-mod nodes;
+pub(crate) mod nodes;
 pub mod order;
 pub mod share;
-mod verdict;
+pub(crate) mod verdict;
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -16,6 +16,7 @@ pub mod name;
 pub mod plan;
 pub mod problem;
 pub mod record;
+pub mod routes;
 pub mod selector;
 pub mod speaker;
 pub mod wire;

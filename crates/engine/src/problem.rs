@@ -95,6 +95,24 @@ pub mod reason {
         DUPLICATE = "Duplicate";
         /// An advertisement names a pool that does not exist.
         UNKNOWN_POOL = "UnknownPool";
+        /// An advertisement names a BGPPeer that does not exist.
+        UNKNOWN_PEER = "UnknownPeer";
+        /// A BGPPeer names a BFDProfile that does not exist or is refused.
+        UNKNOWN_PROFILE = "UnknownProfile";
+        /// A password's Secret is missing, of another type, or its value no key.
+        INVALID_SECRET = "InvalidSecret";
+        /// A community that is neither a value nor a name.
+        INVALID_COMMUNITY = "InvalidCommunity";
+        /// An annotation of ours that means nothing on its kind.
+        UNKNOWN_ANNOTATION = "UnknownAnnotation";
+        /// A field without effect.
+        DEPRECATED_FIELD = "DeprecatedField";
+        /// A route would attract more than the pool holds.
+        AGGREGATION_BEYOND_POOL = "AggregationBeyondPool";
+        /// Two advertisements of a pool give one route different LOCAL_PREFs.
+        CONFLICTING_ADVERTISEMENTS = "ConflictingAdvertisements";
+        /// A route attracts traffic for addresses that this node cannot serve.
+        AGGREGATE_ATTRACTS_MORE = "AggregateAttractsMore";
         /// An advertisement names an interface that no node, or not this node, has or may use.
         UNKNOWN_INTERFACE = "UnknownInterface";
         /// Services on one address have no node in common.

@@ -35,6 +35,7 @@ pub struct Elector {
     /// Order of all nodes by digest, by the address that decides.
     orders: BTreeMap<IpAddr, Box<[u16]>>,
     dirty: Dirty,
+    examined: BTreeSet<NamespacedName>,
 }
 
 /// One address: who holds it, and the decision it belongs to.
@@ -143,6 +144,7 @@ impl Elector {
         for name in &dirty.services {
             self.examine(world, name, &mut affected);
         }
+        self.examined = dirty.services;
         if dirty.namespaces {
             let contested = self.slots.iter().filter(|(_, slot)| slot.holders.len() > 1);
             affected.extend(contested.map(|(address, _)| *address));
@@ -379,6 +381,22 @@ impl Elector {
     pub(crate) fn keepers(&self, address: IpAddr) -> &[Arc<Service>] {
         let slot = self.slots.get(&address);
         slot.map_or(&[], |slot| &slot.keepers)
+    }
+
+    /// The Services whose status has an address, keepers or not.
+    pub(crate) fn holders(&self, address: IpAddr) -> &[Arc<Service>] {
+        let slot = self.slots.get(&address);
+        slot.map_or(&[], |slot| &slot.holders)
+    }
+
+    /// The Services that the last update looked at: they, or their slices, were touched.
+    pub(crate) fn examined(&self) -> &BTreeSet<NamespacedName> {
+        &self.examined
+    }
+
+    /// The slices of a Service.
+    pub(crate) fn slices(&self, service: &NamespacedName) -> &[Arc<EndpointSlice>] {
+        self.slices.of(service)
     }
 
     pub(super) fn verdict(&self, name: &NamespacedName) -> Option<&Verdict> {

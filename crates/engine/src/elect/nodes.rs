@@ -15,7 +15,7 @@ use std::sync::Arc;
 pub(super) const NODES_MAX: usize = 10_000;
 
 /// Presence alone excludes a node (compat/metallb.md 2.9).
-const EXCLUDE_LABEL: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
+pub(crate) const EXCLUDE_LABEL: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
 
 /// How a node stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

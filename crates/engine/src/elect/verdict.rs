@@ -40,12 +40,7 @@ impl Verdict {
         if !options.handles(service) {
             return None;
         }
-        let mut addresses: Vec<IpAddr> = Vec::new();
-        for address in service.addresses().take(ADDRESSES_MAX) {
-            if !addresses.contains(&address) {
-                addresses.push(address);
-            }
-        }
+        let addresses = addresses_of(service);
         let applicable = applicable(service, &addresses, pools, advertisements);
         let endpoints = Endpoints::of(service, slices);
         let by_service = |at: &&u16| {
@@ -108,23 +103,16 @@ impl Verdict {
     }
 }
 
-/// The advertisements of the pool that select the Service; as in MetalLB all addresses
-/// must be of one pool.
+/// The advertisements of the pool that select the Service.
 fn applicable(
     service: &Service,
     addresses: &[IpAddr],
     pools: &PoolSet,
     advertisements: &[Arc<Advertisement>],
 ) -> Vec<u16> {
-    let mut names = addresses
-        .iter()
-        .map(|address| pools.name_for(service, *address));
-    let Some(Some(pool)) = names.next() else {
+    let Some(pool) = pool_of(service, addresses, pools) else {
         return Vec::new();
     };
-    if names.any(|other| other != Some(pool)) {
-        return Vec::new();
-    }
     let applies = |ad: &Advertisement| ad.covers(pool) && ad.selects_service(&service.labels);
     let numbered = advertisements.iter().zip(0u16..);
     numbered
@@ -133,14 +121,38 @@ fn applicable(
         .collect()
 }
 
-/// Who can serve: anybody at all, and on which nodes.
-struct Endpoints<'a> {
-    any: bool,
-    nodes: Vec<&'a str>,
+/// The pool of a Service's addresses; as in MetalLB all must be of one.
+pub(crate) fn pool_of<'a>(
+    service: &Service,
+    addresses: &[IpAddr],
+    pools: &'a PoolSet,
+) -> Option<&'a str> {
+    let mut names = addresses
+        .iter()
+        .map(|address| pools.name_for(service, *address));
+    let pool = names.next()??;
+    names.all(|other| other == Some(pool)).then_some(pool)
+}
+
+/// The distinct addresses of a status, in its order.
+pub(crate) fn addresses_of(service: &Service) -> Vec<IpAddr> {
+    let mut addresses: Vec<IpAddr> = Vec::new();
+    for address in service.addresses().take(ADDRESSES_MAX) {
+        if !addresses.contains(&address) {
+            addresses.push(address);
+        }
+    }
+    addresses
+}
+
+/// Who can serve: anybody at all, and on which nodes (one entry for each endpoint).
+pub(crate) struct Endpoints<'a> {
+    pub(crate) any: bool,
+    pub(crate) nodes: Vec<&'a str>,
 }
 
 impl<'a> Endpoints<'a> {
-    fn of(service: &'a Service, slices: &'a [Arc<EndpointSlice>]) -> Self {
+    pub(crate) fn of(service: &'a Service, slices: &'a [Arc<EndpointSlice>]) -> Self {
         let mut found = Self {
             any: false,
             nodes: Vec::new(),
