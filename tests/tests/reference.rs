@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use engine::config;
 use engine::plan::Refusal;
 use engine::problem::reason;
 use harbinger::metrics::names::{ANNOUNCED, Name, STATUS_WRITTEN};
@@ -90,6 +91,8 @@ fn every_annotation_is_explained() {
     let ours = quoted(&text, "annotation(\"").map(|suffix| format!("metallb.io/{suffix}"));
     let mut known: BTreeSet<String> = ours.collect();
     known.insert("harbinger.dev/endpoints".to_owned());
+    let extensions = config::bgp::ANNOTATIONS.iter();
+    known.extend(extensions.map(|name| format!("harbinger.dev/{name}")));
     assert_eq!(cells("Annotations"), known);
 }
 

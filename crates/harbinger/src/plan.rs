@@ -4,6 +4,7 @@
 //! Owns the order in which the decisions are asked and the shape of the answer (design/cli.md); it decides
 //! nothing itself, reads no file and touches no cluster.
 
+mod bgp;
 pub mod report;
 mod text;
 
@@ -15,7 +16,7 @@ use std::sync::Arc;
 
 use engine::alloc::{self, Allocation, Change as Fate, Decision, Ledger};
 use engine::config;
-use engine::elect::{self, ElectOptions, Placement};
+use engine::elect::{ElectOptions, Elector, Placement};
 use engine::facts::MembersView;
 use engine::name::NamespacedName;
 use engine::plan::L2Entry;
@@ -23,6 +24,7 @@ use engine::problem::{Problem, Severity};
 use engine::record;
 use engine::world::{Change, Delta, Ingress, Service, Stored, World};
 
+pub use bgp::NodeSession;
 pub use report::Report;
 
 /// The annotation that is written with an address.
@@ -60,6 +62,8 @@ pub struct Plan {
     pub decisions: BTreeMap<NamespacedName, Arc<Decision>>,
     /// Who answers for what.
     pub l2: Vec<L2Entry>,
+    /// Which node tells which router what.
+    pub bgp: Vec<NodeSession>,
     /// Everything that is wrong, sorted, each once.
     pub problems: Vec<Problem>,
 }
@@ -109,7 +113,14 @@ pub fn plan(mut world: World, options: &Options) -> Plan {
         lb_class: options.lb_class.clone(),
     };
     let members = members(options.members.as_ref());
-    let (mut l2, more) = elect::entries(&world, &pools, &advertisements, &members, &elect);
+    let mut elector = Elector::new(elect.clone());
+    elector.set_config(Arc::clone(&pools), advertisements);
+    elector.set_members(&members);
+    elector.update(&world);
+    let mut l2 = elector.entries();
+    problems.extend(elector.problems());
+    let namespace = options.namespace.as_str();
+    let (bgp, more) = bgp::sessions(&world, &pools, &elector, &members, &elect, namespace);
     problems.extend(more);
     if world.nodes.is_empty() {
         // Of no node nothing can be said (design/cli.md).
@@ -121,6 +132,7 @@ pub fn plan(mut world: World, options: &Options) -> Plan {
         world,
         allocation,
         l2,
+        bgp,
         problems,
     }
 }

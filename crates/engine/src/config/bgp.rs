@@ -21,6 +21,21 @@ use crate::problem::Problem;
 use crate::world::World;
 use std::sync::Arc;
 
+/// Names of all annotations of `harbinger.dev` that are read here, for the reference page.
+pub const ANNOTATIONS: [&str; 11] = [
+    "as-path-prepend",
+    "bfd-mode",
+    "bfd-strict",
+    "link-bandwidth",
+    "med",
+    "min-hold-time",
+    "multihop-ttl",
+    "next-hop",
+    "restart-time",
+    "source-interface",
+    "ttl-security-hops",
+];
+
 /// What of BGP may be used.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BgpConfig {

@@ -3,15 +3,17 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use engine::alloc::Decision;
 use engine::name::NamespacedName;
-use engine::plan::{InterfaceSet, L2Entry};
+use engine::plan::{InterfaceSet, L2Entry, Refusal};
 use engine::problem::Problem;
+use engine::routes::Route;
 use engine::world::PoolStatus;
 use serde::Serialize;
 
-use super::{POOL_ANNOTATION, Plan};
+use super::{NodeSession, POOL_ANNOTATION, Plan};
 
 /// The whole answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -27,8 +29,8 @@ pub struct Report {
     pub services: Vec<ServiceLine>,
     /// Every address that is held, when there is any L2Advertisement.
     pub l2: Vec<L2Line>,
-    /// GAP: empty until BGP is spoken.
-    pub bgp: [(); 0],
+    /// Every session of every node, by node and peer.
+    pub bgp: Vec<BgpLine>,
 }
 
 /// See [`Report::config`].
@@ -103,6 +105,39 @@ pub struct RefusalLine {
     pub reason: &'static str,
 }
 
+/// One session of one node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[allow(missing_docs, reason = "the fields of the contract")]
+pub struct BgpLine {
+    pub node: String,
+    pub peer: String,
+    pub prefixes: Vec<PrefixLine>,
+    pub refusals: Vec<BgpRefusalLine>,
+}
+
+/// One route.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[allow(missing_docs, reason = "the fields of the contract")]
+pub struct PrefixLine {
+    pub prefix: String,
+    pub local_pref: Option<u32>,
+    pub communities: Vec<String>,
+    pub services: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub med: Option<u32>,
+    #[serde(skip_serializing_if = "is_zero")]
+    pub as_path_prepend: u8,
+}
+
+/// One Service that is not told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[allow(missing_docs, reason = "the fields of the contract")]
+pub struct BgpRefusalLine {
+    pub service: String,
+    pub reason: &'static str,
+}
+
 impl Report {
     /// Writes a plan down.
     pub fn new(plan: &Plan) -> Self {
@@ -117,13 +152,41 @@ impl Report {
             pools: plan.allocation.pools.iter().map(pool_line).collect(),
             services: plan.decisions.iter().map(service_line).collect(),
             l2,
-            bgp: [],
+            bgp: plan.bgp.iter().map(bgp_line).collect(),
         }
     }
 
     /// For a person.
     pub fn text(&self) -> String {
         super::text::text(self)
+    }
+}
+
+fn is_zero(number: &u8) -> bool {
+    *number == 0
+}
+
+fn bgp_line(line: &NodeSession) -> BgpLine {
+    let prefix = |(prefix, route): (&ipnetwork::IpNetwork, &Arc<Route>)| {
+        let said = &route.attributes;
+        PrefixLine {
+            prefix: prefix.to_string(),
+            local_pref: said.local_pref,
+            communities: said.communities.iter().map(ToString::to_string).collect(),
+            services: route.services.iter().map(ToString::to_string).collect(),
+            med: said.med,
+            as_path_prepend: said.prepend,
+        }
+    };
+    let refusal = |(service, why): &(NamespacedName, Refusal)| BgpRefusalLine {
+        service: service.to_string(),
+        reason: why.as_str(),
+    };
+    BgpLine {
+        node: line.node.clone(),
+        peer: line.session.peer.object.name.clone(),
+        prefixes: line.session.routes.iter().map(prefix).collect(),
+        refusals: line.refusals.iter().map(refusal).collect(),
     }
 }
 

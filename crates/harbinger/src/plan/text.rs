@@ -1,4 +1,4 @@
-//! The answer for a person: three tables and what is wrong.
+//! The answer for a person: tables and what is wrong.
 
 use std::fmt::Write as _;
 
@@ -13,6 +13,9 @@ pub(super) fn text(report: &Report) -> String {
     let mut out = String::new();
     section(&mut out, "SERVICES", &services(report));
     section(&mut out, "ANNOUNCED ON THE LOCAL NETWORK", &l2(report));
+    if !report.bgp.is_empty() {
+        section(&mut out, "TOLD TO ROUTERS", &bgp(report));
+    }
     section(&mut out, "POOLS", &pools(report));
     let _infallible = writeln!(out, "CONFIGURATION  {}", report.config.result);
     for problem in &report.config.problems {
@@ -88,6 +91,23 @@ fn l2(report: &Report) -> Table {
             line.owner.clone().unwrap_or_else(|| "nobody".to_owned()),
             line.interfaces.join(", "),
             list(next),
+            list(refused),
+        ]);
+    }
+    table
+}
+
+fn bgp(report: &Report) -> Table {
+    let mut table = table(&["NODE", "PEER", "ROUTES", "NOT TOLD"]);
+    for line in &report.bgp {
+        let refused = line
+            .refusals
+            .iter()
+            .map(|refusal| format!("{}: {}", refusal.service, refusal.reason));
+        table.add_row([
+            line.node.clone(),
+            line.peer.clone(),
+            list(line.prefixes.iter().map(|prefix| &prefix.prefix)),
             list(refused),
         ]);
     }

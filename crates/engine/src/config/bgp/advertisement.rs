@@ -19,7 +19,7 @@ const COMMUNITIES_MAX: usize = 256;
 const LARGE_COMMUNITIES_MAX: usize = 85;
 
 /// Names of the annotations that mean something on a BGPAdvertisement.
-pub(crate) const ANNOTATIONS: [&str; 3] = ["as-path-prepend", "link-bandwidth", "med"];
+const ANNOTATIONS: [&str; 3] = ["as-path-prepend", "link-bandwidth", "med"];
 
 /// A BGPAdvertisement that may be used.
 #[derive(Clone, Debug, PartialEq, Eq)]

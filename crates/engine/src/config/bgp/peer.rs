@@ -26,7 +26,7 @@ const SECRET_TYPE: &str = "kubernetes.io/basic-auth";
 const SECRET_KEY: &str = "password";
 
 /// Names of the annotations that mean something on a BGPPeer.
-pub(crate) const ANNOTATIONS: [&str; 8] = [
+const ANNOTATIONS: [&str; 8] = [
     "bfd-mode",
     "bfd-strict",
     "min-hold-time",
