@@ -263,7 +263,8 @@ fn conflicting_preferences_are_not_announced_and_both_are_named() {
         ..advertisement(name)
     };
     // Peers of the two, their lengths: what conflicts under compat/metallb.md 3.9?
-    let table: [(&[&str], &[&str], i64, i64, bool); 6] = [
+    type Row<'a> = (&'a [&'a str], &'a [&'a str], i64, i64, bool);
+    let table: [Row<'_>; 6] = [
         (&[], &[], 32, 32, true),
         (&["r"], &[], 32, 32, true),
         (&["r"], &["r", "s"], 32, 32, true),
