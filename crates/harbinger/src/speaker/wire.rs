@@ -19,6 +19,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::pin::pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,7 @@ use engine::facts::Interface;
 use engine::speaker::Desired;
 use engine::wire::{Event, FRAMES_PER_TURN, Input, Transmit, Wire, WireConfig, WireFacts};
 use futures::{FutureExt, StreamExt};
+use linux::packet::PacketSocket;
 use linux::udp::MemberSocket;
 use tokio::sync::{mpsc, watch};
 
@@ -216,22 +218,41 @@ impl Loop {
         let mut next = Some(first);
         // No more turns than sockets: one that stays ready is looked at in the next turn again.
         for _ in 0..=self.sockets.count() {
-            let Some(ready) = next else {
-                return;
-            };
-            let wire = &mut self.wire;
-            let taken = self
-                .sockets
-                .take(ready, FRAMES_PER_TURN, |input: Input<'_>| {
-                    wire.handle_input(input, now);
-                });
-            if let Err((ifindex, why)) = taken {
-                self.sockets.close(ifindex);
-                self.wire.socket_failed(ifindex, why, now);
+            match next {
+                None => return,
+                Some(Ready::Frames(ifindex, socket)) => self.take_frames(ifindex, socket, now),
+                Some(Ready::Datagrams(socket)) => {
+                    let wire = &mut self.wire;
+                    self.sockets
+                        .take_datagrams(socket, FRAMES_PER_TURN, |input: Input<'_>| {
+                            wire.handle_input(input, now);
+                        });
+                    self.transmit(now);
+                }
             }
-            self.transmit(now);
             next = self.sockets.ready.next().now_or_never().flatten();
         }
+    }
+
+    /// An answer leaves before the next frame is looked for: a look that finds nothing takes as long as the answer.
+    fn take_frames(&mut self, ifindex: u32, socket: Rc<PacketSocket>, now: Instant) {
+        if !self.sockets.is_open(ifindex, &socket) {
+            // Closed or replaced meanwhile: the last reference ends here.
+            return;
+        }
+        for _ in 0..FRAMES_PER_TURN {
+            match self.sockets.frame(ifindex, &socket) {
+                Ok(Some(input)) => self.wire.handle_input(input, now),
+                Ok(None) => break,
+                Err(error) => {
+                    self.sockets.close(ifindex);
+                    self.wire.socket_failed(ifindex, error.to_string(), now);
+                    return;
+                }
+            }
+            self.transmit(now);
+        }
+        self.sockets.await_frames(ifindex, socket);
     }
 
     /// Carries out what the machine asks for until it asks for nothing more, then tells the brain.
