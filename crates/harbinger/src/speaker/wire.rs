@@ -4,12 +4,14 @@
 //!   brain ── watch<Arc<Desired>> ──►┌──────────┐── frames, datagrams ──► kernel
 //!   kernel ── interfaces (watch) ──►│   loop   │
 //!   kernel ── frames, datagrams ───►│          │── watch<WireReport> ──► brain
+//!   thread "carriers" (watch) ─────►│          │── watch<what to look at> ──► thread "carriers"
 //!   admin ── Question (mpsc, 4) ───►└──────────┘
 //! ```
 //! The clock is read once per turn; at most 256 frames of a socket are taken in a turn and every socket that is
 //! ready gets its turn, so that a storm on one interface starves nobody. Whole states flow in both directions,
 //! so the loop may be stopped at any await; stopped in good order it says goodbye first.
 
+mod carriers;
 mod metrics;
 mod sockets;
 mod told;
@@ -17,7 +19,7 @@ mod told;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -34,6 +36,7 @@ use tokio::sync::{mpsc, watch};
 use crate::admin::{Page, Question};
 use crate::shutdown::Stop;
 use crate::speaker::interfaces::interfaces;
+use carriers::Carriers;
 use sockets::{Ready, Sockets};
 
 /// How long the goodbye may take: foca needs a few gossip rounds of 50 ms.
@@ -86,7 +89,9 @@ pub async fn run(setup: Setup, started: impl FnOnce()) -> anyhow::Result<()> {
         links: snapshot,
         report: setup.report,
         questions: setup.questions,
+        carriers: Carriers::start()?,
         interfaces: None,
+        looked_at: Arc::default(),
         told: told::Told::default(),
         counters: Counters::default(),
     };
@@ -122,7 +127,10 @@ struct Loop {
     links: watch::Receiver<Arc<linux::route::Snapshot>>,
     report: watch::Sender<WireReport>,
     questions: mpsc::Receiver<Question>,
+    carriers: Carriers,
     interfaces: Option<Arc<BTreeMap<u32, Interface>>>,
+    /// The facts that `carriers` was last told from.
+    looked_at: Arc<WireFacts>,
     told: told::Told,
     counters: Counters,
 }
@@ -131,6 +139,7 @@ struct Loop {
 enum Wake {
     Ready(Ready),
     Desired,
+    /// Interfaces by netlink, or carriers by looking.
     Links,
     Question(Option<Question>),
     Timeout,
@@ -196,6 +205,7 @@ impl Loop {
             // A brain that has ended ends the process by itself; the last desire stands.
             Ok(()) = self.desired.changed() => Wake::Desired,
             Ok(()) = self.links.changed() => Wake::Links,
+            Ok(()) = self.carriers.dark.changed() => Wake::Links,
             question = self.questions.recv(), if !self.questions.is_closed() => Wake::Question(question),
             () = timeout => Wake::Timeout,
         }
@@ -208,9 +218,19 @@ impl Loop {
 
     fn take_links(&mut self, now: Instant) {
         let snapshot = Arc::clone(&self.links.borrow_and_update());
-        let interfaces = Arc::new(interfaces(&snapshot));
+        let mut interfaces = interfaces(&snapshot);
+        let dark = self.carriers.dark.borrow_and_update();
+        for index in dark.iter() {
+            if let Some(interface) = interfaces.get_mut(index) {
+                interface.carrier = false;
+            }
+        }
+        drop(dark);
+        let interfaces = Arc::new(interfaces);
         self.wire.set_interfaces(&interfaces, now);
         self.interfaces = Some(interfaces);
+        // Names may have changed.
+        self.looked_at = Arc::default();
     }
 
     /// Every socket that is ready now gets its turn, each with its own bound.
@@ -265,6 +285,7 @@ impl Loop {
         while let Some(event) = self.wire.poll_event() {
             self.tell(event);
         }
+        self.look_at_carriers();
         let report = WireReport {
             interfaces: self.interfaces.clone(),
             facts: Arc::clone(self.wire.facts()),
@@ -280,6 +301,22 @@ impl Loop {
             }
             !same
         });
+    }
+
+    /// The interfaces that are announced on, and those that were found dark until they are lit again.
+    fn look_at_carriers(&mut self) {
+        if Arc::ptr_eq(&self.looked_at, self.wire.facts()) {
+            return;
+        }
+        self.looked_at = Arc::clone(self.wire.facts());
+        let Some(interfaces) = &self.interfaces else {
+            return;
+        };
+        let dark = self.carriers.dark.borrow().clone();
+        let announced = self.looked_at.announced.keys().copied();
+        let wanted: BTreeSet<u32> = announced.chain(dark).collect();
+        let named = |index: &u32| Some((*index, interfaces.get(index)?.name.clone()));
+        self.carriers.set(wanted.iter().filter_map(named).collect());
     }
 
     fn transmit(&mut self, now: Instant) {
