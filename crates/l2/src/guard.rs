@@ -119,11 +119,7 @@ impl Guard {
             if let Some(probe) = self.probes.get_mut(&address) {
                 probe.step = Step::Asked(0);
             }
-            let place = if open {
-                Place::Ready(now)
-            } else {
-                Place::Idle
-            };
+            let place = if open { Place::Ready(now) } else { Place::Idle };
             self.place(address, place);
         }
     }

@@ -235,6 +235,12 @@ impl Responder {
         self.guard.in_use()
     }
 
+    /// Whether events wait, or a verdict of the guard changed what is announced: cheap enough to be asked after each
+    /// frame.
+    pub fn has_news(&self) -> bool {
+        self.announced_changed || !self.events.is_empty()
+    }
+
     /// Whether a verdict of the guard changed [`Responder::announced`] or [`Responder::in_use`] since the last call.
     pub fn take_announced_changed(&mut self) -> bool {
         std::mem::take(&mut self.announced_changed)
