@@ -250,7 +250,7 @@ pub(super) fn failure_event(
     )
 }
 
-pub(super) fn event(
+fn event(
     world: &World,
     service: &NamespacedName,
     warning: bool,

@@ -3,7 +3,6 @@
 mod answer_arp;
 mod answer_nd;
 mod gratuitous;
-mod guard;
 mod hostile;
 mod link;
 mod property;
