@@ -3,6 +3,10 @@
 
 #[path = "lab_speaker/answers.rs"]
 mod answers;
+#[path = "lab_speaker/carriers.rs"]
+mod carriers;
+#[path = "lab_speaker/guard.rs"]
+mod guard;
 #[path = "lab_speaker/kit.rs"]
 mod kit;
 #[path = "lab_speaker/links.rs"]

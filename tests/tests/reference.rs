@@ -108,7 +108,13 @@ fn every_event_is_explained() {
     ] {
         known.extend(quoted(&text, before).map(str::to_owned));
     }
-    for word in ["announceFailed", "noclusterIPsIPFamily"] {
+    for word in [
+        "announceFailed",
+        "noclusterIPsIPFamily",
+        "AddressInUse",
+        "ForeignClaim",
+        "SplitBrainSuspected",
+    ] {
         if text.contains(&format!("\"{word}\"")) {
             known.insert(word.to_owned());
         }

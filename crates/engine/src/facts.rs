@@ -3,6 +3,7 @@
 use ipnetwork::IpNetwork;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// One network interface as the kernel shows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -59,6 +60,33 @@ pub struct MembersView {
     pub settled: bool,
 }
 
+/// What two stations on one address are to each other.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ConflictKind {
+    /// The address was found in use before its first use here (L2-52).
+    InUse,
+    /// A station that is no speaker claims it while it is announced (L2-53).
+    Claimed,
+    /// A speaker that the members have lost answers for it (L2-56).
+    SplitBrain {
+        /// Its node.
+        node: String,
+    },
+}
+
+/// Another station on an address of this node.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Conflict {
+    /// The address.
+    pub address: IpAddr,
+    /// Where it was heard.
+    pub ifindex: u32,
+    /// The station.
+    pub mac: [u8; 6],
+    /// What it is.
+    pub kind: ConflictKind,
+}
+
 /// Everything the speaker's decisions take from the node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
@@ -68,4 +96,6 @@ pub struct Facts {
     pub members: MembersView,
     /// Addresses that are really being answered for now, by interface index.
     pub announced: BTreeMap<u32, BTreeSet<IpAddr>>,
+    /// Conflicts over addresses, and how often each is to have been told.
+    pub conflicts: Arc<BTreeMap<Conflict, u64>>,
 }

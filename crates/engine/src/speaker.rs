@@ -9,6 +9,7 @@
 //!   Change, Facts ──► Speaker ──► Desired (to the wire), writes (to the cluster)
 //! ```
 
+mod conflicts;
 mod desired;
 mod discovery;
 mod own;
@@ -22,7 +23,7 @@ pub use discovery::Discovery;
 
 use crate::config::{self, PoolSet};
 use crate::elect::{ElectOptions, Elector, Placement};
-use crate::facts::Facts;
+use crate::facts::{Conflict, Facts};
 use crate::interfaces::{Exclusion, selected};
 use crate::name::{Kind, NamespacedName};
 use crate::plan::{InterfaceSet, L2Entry, NodePlan};
@@ -31,7 +32,7 @@ use crate::world::{Change, Touched, World};
 use crate::write::{Outcome, Queue, QueueConfig, Ticket, Write};
 use own::Own;
 use statuses::Statuses;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -115,6 +116,7 @@ pub struct Speaker {
     exclusion_error: Option<String>,
     own: Own,
     statuses: Statuses,
+    told_conflicts: Arc<BTreeMap<Conflict, u64>>,
     /// The newest plan; published as part of `desired`.
     plan: Arc<NodePlan>,
     desired: Arc<Desired>,
@@ -156,6 +158,7 @@ impl Speaker {
             exclusion_error: None,
             own: Own::default(),
             statuses: Statuses::default(),
+            told_conflicts: Arc::default(),
             plan: Arc::default(),
             desired: Arc::default(),
             stale: Stale {
@@ -267,6 +270,7 @@ impl Speaker {
         if config || interfaces || members || world {
             self.publish();
         }
+        self.tell_conflicts();
         self.want_statuses(now);
         if std::mem::take(&mut self.stale.configuration_state) {
             self.want_configuration_state(now);

@@ -9,6 +9,7 @@
 //!   interfaces, frames, datagrams ──► Wire ──► WireFacts, events
 //! ```
 
+mod guard;
 mod io;
 mod port;
 mod start;
@@ -19,6 +20,7 @@ mod tests;
 use crate::facts::{Interface, MembersView};
 use crate::record;
 use crate::speaker::Desired;
+use guard::Guard;
 use members::{Keys, Membership, Standing};
 use port::Port;
 use start::Start;
@@ -74,6 +76,7 @@ pub struct Wire {
     ports: BTreeMap<u32, Port>,
     membership: Option<Membership>,
     start: Start,
+    guard: Guard,
     /// The port that sends next, so that all get their turn.
     next: u32,
     actions: VecDeque<Action>,
@@ -106,6 +109,7 @@ impl Wire {
             ports: BTreeMap::new(),
             start: Start::new(config.start_delay, membership.is_some()),
             membership,
+            guard: Guard::default(),
             next: 0,
             actions: VecDeque::new(),
             events: VecDeque::new(),
@@ -171,7 +175,12 @@ impl Wire {
                 meta,
             } => match self.ports.get_mut(&ifindex) {
                 // No reply can need more than the responder's own state.
-                Some(port) => port.handle_frame(bytes, meta, now),
+                Some(port) => {
+                    port.handle_frame(bytes, meta, now);
+                    if port.has_news() && self.take_news(now) {
+                        self.settle(now);
+                    }
+                }
                 None => self.counters.frames_without_responder += 1,
             },
             Input::Datagram { from, bytes } => {
@@ -205,6 +214,7 @@ impl Wire {
             port.handle_timeout(now);
             self.stale |= port.is_due(now);
         }
+        self.take_news(now);
         self.settle(now);
     }
 
@@ -299,16 +309,7 @@ impl Wire {
 
     /// The next fact worth telling.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front().or_else(|| {
-            self.ports.iter_mut().find_map(|(ifindex, port)| {
-                let l2::Event::ForeignClaim { address, mac } = port.poll_event()?;
-                Some(Event::ForeignClaim {
-                    ifindex: *ifindex,
-                    address,
-                    mac,
-                })
-            })
-        })
+        self.events.pop_front()
     }
 
     /// What the brain needs to know; the pointer changes only when the value does.
@@ -386,6 +387,7 @@ impl Wire {
         }
         if std::mem::take(&mut self.members_stale) | stale {
             self.publish(stale);
+            self.learn_speakers();
         }
     }
 
@@ -414,6 +416,7 @@ impl Wire {
             .filter_map(|interface| interface.mac.map(l2::MacAddr))
             .collect();
         let all: BTreeSet<IpAddr> = answers.values().flatten().copied().collect();
+        let first_use = self.first_use();
         let speaking = self.start.is_settled() && !self.left;
         let nothing = BTreeSet::new();
         for (index, interface) in wanted {
@@ -423,7 +426,12 @@ impl Wire {
                 Port::new(self.config.l2, interface, seed, now)
             });
             let here = answers.get(&index).filter(|_| speaking).unwrap_or(&nothing);
-            port.settle(interface, &macs, here, &all, now);
+            let ground = port::Ground {
+                own: &macs,
+                speakers: self.guard.speaker_macs(),
+                first_use: &first_use,
+            };
+            port.settle(interface, ground, here, &all, now);
             if port.wants_open() {
                 self.actions.push_back(port.open(index));
             }
@@ -433,10 +441,11 @@ impl Wire {
     fn publish(&mut self, ports: bool) {
         let mut facts = WireFacts {
             members: self.view(),
+            conflicts: Arc::clone(self.guard.conflicts()),
             ..WireFacts::default()
         };
         if ports {
-            for (index, port) in &self.ports {
+            for (index, port) in &mut self.ports {
                 let announced = port.announced();
                 if !announced.is_empty() {
                     facts.announced.insert(*index, announced);

@@ -1,4 +1,4 @@
-//! Foreign stations that claimed one of our addresses.
+//! Stations that claimed one of our addresses.
 //!
 //! Owns the memory that turns a stream of claims into few events. What follows from a claim (defence, split brain,
 //! probe verdicts) is decided elsewhere.
@@ -14,18 +14,29 @@ use crate::mac::MacAddr;
 pub const CLAIMS_MAX: usize = 64;
 /// One claim is told again after this (L2-53).
 pub const REPEAT: Duration = Duration::from_secs(600);
+/// A claim by another speaker is told again after this: each asks for a new look at who owns the address (L2-54).
+pub const SPEAKER_REPEAT: Duration = Duration::from_secs(1);
 
 /// Claims that were told, with the time.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Claims {
     told: BTreeMap<(IpAddr, MacAddr), Instant>,
+    repeat: Duration,
 }
 
 impl Claims {
+    pub(crate) fn new(repeat: Duration) -> Self {
+        Claims {
+            told: BTreeMap::new(),
+            repeat,
+        }
+    }
+
     /// Whether this claim is to be told now. A new one finds no room while all remembered ones are recent: then it is
     /// only counted.
     pub(crate) fn note(&mut self, address: IpAddr, mac: MacAddr, now: Instant) -> bool {
-        let recent = |at: &Instant| now.saturating_duration_since(*at) < REPEAT;
+        let repeat = self.repeat;
+        let recent = |at: &Instant| now.saturating_duration_since(*at) < repeat;
         if self.told.get(&(address, mac)).is_some_and(recent) {
             return false;
         }

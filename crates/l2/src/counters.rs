@@ -40,6 +40,10 @@ drop_reasons! {
     AnnounceIp = "AnnounceIP",
     /// Asks for an address of ours that is answered on other interfaces (L2-04).
     NotMatchInterface = "NotMatchInterface",
+    /// Asks for an address of ours that is still being probed (L2-51).
+    Probing = "Probing",
+    /// Asks for an address that we would answer for if no other station had it (L2-52).
+    AddressInUse = "AddressInUse",
     /// Marked by the kernel as sent by this host (L2-07).
     Outgoing = "Outgoing",
     /// Our own frame came back: a loop or a mirror (L2-07).
@@ -105,8 +109,14 @@ pub struct AddressCounters {
     pub responses_sent: u64,
     /// Gratuitous frames handed out for sending (`metallb_layer2_gratuitous_sent`).
     pub gratuitous_sent: u64,
-    /// Frames in which a foreign station claimed the address.
+    /// Frames in which a foreign station claimed the address (L2-53).
     pub foreign_claims: u64,
+    /// Frames in which another speaker claimed the address (L2-54).
+    pub speaker_claims: u64,
+    /// Rounds made due to defend it (L2-53).
+    pub defences: u64,
+    /// Probes handed out for sending (L2-51, L2-75).
+    pub probes_sent: u64,
     /// Frames of the above that the kernel refused to send (L2-25).
     pub send_failures: u64,
 }

@@ -5,20 +5,18 @@
 //! |---|---|
 //! | [`packet`] | frames on the wire, read with validation and built with padding |
 //! | [`filter`] | kernel filters for an address set, as classic BPF instructions |
-//! | [`responder`] | the machine: answers, announces unasked, joins groups, tells of foreign claims |
+//! | [`responder`] | the machine: probes, answers, announces unasked, joins groups, defends, tells of claims by others |
 //! | [`config`], [`counters`] | what goes in beside frames, and what is counted |
 //!
 //! The crate does no I/O, knows no time and starts nothing: frames, facts and `now` are passed in, frames, actions and
 //! events are polled out. It does not decide which addresses belong on which interface, nor who may answer for one.
-//!
-//! `GAP:` Probing of new addresses, defence and split brain (rows L2-51 to L2-57, L2-75, L2-76) are not here yet;
-//! foreign claims are told as [`Event::ForeignClaim`], and [`Responder::announce`] is the round a defence needs.
 
 mod claims;
 pub mod config;
 pub mod counters;
 pub mod filter;
 mod groups;
+mod guard;
 mod limit;
 mod mac;
 pub mod packet;
@@ -27,11 +25,12 @@ mod schedule;
 #[cfg(test)]
 mod testing;
 
-pub use claims::{CLAIMS_MAX, REPEAT as CLAIM_REPEAT};
+pub use claims::{CLAIMS_MAX, REPEAT as CLAIM_REPEAT, SPEAKER_REPEAT as SPEAKER_CLAIM_REPEAT};
 pub use config::{Config, FrameMeta, Interface};
 pub use counters::{AddressCounters, Counters, DropReason};
 pub use filter::{Filter, Insn};
 pub use groups::{RETRY_MAX as JOIN_RETRY_MAX, RETRY_MIN as JOIN_RETRY_MIN};
+pub use guard::{DEFENCE_SPACING, PROBE_RETRY, PROBE_SPACING, PROBES};
 pub use mac::MacAddr;
 pub use responder::{Action, Event, FRAMES_PER_TURN, Responder, Transmit, TransmitKind};
 pub use schedule::{BURST_IPV4, BURST_IPV6, IPV6_SPACING, SEND_RETRY};

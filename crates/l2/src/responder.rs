@@ -1,12 +1,12 @@
 //! The responder for the addresses of one interface: the machine and its contract.
 //!
-//! Owns the address set, the reply queue, the budgets, the schedule, the group memberships and the counters. Does not
-//! own a socket, choose addresses, or judge claims. Reading of frames is in the module `receive`.
+//! Owns the address set, the reply queue, the budgets, the schedule, the guard, the group memberships and the counters.
+//! Does not own a socket, choose addresses, or decide between speakers. Reading of frames is in the module `receive`.
 //!
 //! ```text
-//!   set_interface ─┐                         ┌─► poll_transmit   replies first, then gratuitous frames within budget
+//!   set_interface ─┐                         ┌─► poll_transmit   replies, probes, gratuitous frames within their budgets
 //!   set_addresses ─┤                         ├─► poll_action     filters to attach, groups to join and leave
-//!   handle_frame  ─┼──────► Responder ───────┼─► poll_event      foreign claims
+//!   handle_frame  ─┼──────► Responder ───────┼─► poll_event      claims by others
 //!   handle_timeout ┤                         └─► poll_timeout    one deadline
 //!   transmit_failed, join_failed, reopen
 //! ```
@@ -19,11 +19,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Instant;
 
-use crate::claims::Claims;
+use crate::claims::{self, Claims};
 use crate::config::{Config, Interface};
 use crate::counters::Counters;
 use crate::filter::Filter;
 use crate::groups::{Change, Groups};
+use crate::guard::Guard;
 use crate::limit::{Bucket, Rate, Senders, TenPerSecond};
 use crate::mac::MacAddr;
 use crate::packet::{arp, nd};
@@ -55,8 +56,10 @@ pub struct Transmit {
 pub enum TransmitKind {
     /// The answer to a request.
     Reply(IpAddr),
-    /// Unasked: a burst or refresh frame.
+    /// Unasked: a burst, refresh or defence frame.
     Gratuitous(IpAddr),
+    /// A question whether anybody has the address, before its first use.
+    Probe(IpAddr),
 }
 
 /// Something to do that is not sending a frame.
@@ -76,14 +79,41 @@ pub enum Action {
 /// A fact worth telling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// A station that is not this node says that it has one of our addresses. Told once per address and station in
-    /// ten minutes, and for at most 64 of them; each frame is counted.
+    /// A station that is no speaker says that it has one of our addresses, which is defended (L2-53). Told once per
+    /// address and station in ten minutes, and for at most 64 of them; each frame is counted.
     ForeignClaim {
         /// Our address.
         address: IpAddr,
         /// The station that claims it.
         mac: MacAddr,
     },
+    /// A probe found that a station has the address: it is not announced on this interface, and probed again every 30 s
+    /// (L2-52). Told as a foreign claim is.
+    InUse {
+        /// The address.
+        address: IpAddr,
+        /// The station that has it, or wants it too.
+        mac: MacAddr,
+    },
+    /// Another speaker says that it has one of our addresses (L2-54). Nothing is done here; told once a second per
+    /// address and station, for at most 64 of them.
+    SpeakerClaim {
+        /// Our address.
+        address: IpAddr,
+        /// An interface of the other speaker.
+        mac: MacAddr,
+    },
+}
+
+impl Event {
+    /// The address it is about.
+    pub fn address(&self) -> IpAddr {
+        match self {
+            Event::ForeignClaim { address, .. }
+            | Event::InUse { address, .. }
+            | Event::SpeakerClaim { address, .. } => *address,
+        }
+    }
 }
 
 /// Answers for a set of addresses on one interface.
@@ -99,6 +129,8 @@ pub struct Responder {
     elsewhere: BTreeSet<IpAddr>,
     /// Hardware addresses of this node's other interfaces: what they say is no foreign claim.
     own_macs: BTreeSet<MacAddr>,
+    /// Hardware addresses of other speakers, living or gone.
+    speaker_macs: BTreeSet<MacAddr>,
     counters: Counters,
     replies: VecDeque<Transmit>,
     events: VecDeque<Event>,
@@ -112,7 +144,14 @@ pub struct Responder {
     gratuitous_bucket: Bucket,
     gratuitous_rate: Rate,
     groups: Groups,
-    claims: Claims,
+    guard: Guard,
+    probe_bucket: Bucket,
+    probe_rate: Rate,
+    /// What is announced has changed by a verdict of the guard.
+    announced_changed: bool,
+    foreign_told: Claims,
+    in_use_told: Claims,
+    speakers_told: Claims,
     arp_filter: PendingFilter,
     nd_filter: PendingFilter,
 }
@@ -134,6 +173,7 @@ impl Responder {
             here: BTreeSet::new(),
             elsewhere: BTreeSet::new(),
             own_macs: BTreeSet::new(),
+            speaker_macs: BTreeSet::new(),
             counters: Counters::default(),
             replies: VecDeque::with_capacity(FRAMES_PER_TURN),
             events: VecDeque::new(),
@@ -146,7 +186,13 @@ impl Responder {
             gratuitous_bucket: Bucket::new(now),
             gratuitous_rate: Rate::new(config.gratuitous_per_sec, GRATUITOUS_BURST),
             groups: Groups::default(),
-            claims: Claims::default(),
+            guard: Guard::new(seed, now),
+            probe_bucket: Bucket::new(now),
+            probe_rate: Rate::new(config.probes_per_sec, GRATUITOUS_BURST),
+            announced_changed: false,
+            foreign_told: Claims::new(claims::REPEAT),
+            in_use_told: Claims::new(claims::REPEAT),
+            speakers_told: Claims::new(claims::SPEAKER_REPEAT),
             arp_filter: PendingFilter {
                 filter: Filter::arp([]),
                 changed: true,
@@ -170,9 +216,34 @@ impl Responder {
         &self.interface
     }
 
-    /// The addresses answered for on this interface.
+    /// The addresses planned for this interface, those included that the guard holds back.
     pub fn addresses(&self) -> &BTreeSet<IpAddr> {
         &self.here
+    }
+
+    /// The addresses answered for on this interface: proven, or used before.
+    pub fn announced(&self) -> BTreeSet<IpAddr> {
+        if self.guard.is_idle() {
+            return self.here.clone();
+        }
+        let proven = |address: &&IpAddr| !self.guard.holds_back(**address);
+        self.here.iter().filter(proven).copied().collect()
+    }
+
+    /// The addresses that are not announced because a station has them, with that station (L2-52).
+    pub fn in_use(&self) -> impl Iterator<Item = (IpAddr, MacAddr)> + '_ {
+        self.guard.in_use()
+    }
+
+    /// Whether events wait, or a verdict of the guard changed what is announced: cheap enough to be asked after each
+    /// frame.
+    pub fn has_news(&self) -> bool {
+        self.announced_changed || !self.events.is_empty()
+    }
+
+    /// Whether a verdict of the guard changed [`Responder::announced`] or [`Responder::in_use`] since the last call.
+    pub fn take_announced_changed(&mut self) -> bool {
+        std::mem::take(&mut self.announced_changed)
     }
 
     /// What was received, sent and dropped.
@@ -197,6 +268,7 @@ impl Responder {
         self.sender_rate = Rate::new(config.sender_replies_per_sec, config.sender_burst);
         self.interface_rate = Rate::new(config.interface_replies_per_sec, INTERFACE_BURST);
         self.gratuitous_rate = Rate::new(config.gratuitous_per_sec, GRATUITOUS_BURST);
+        self.probe_rate = Rate::new(config.probes_per_sec, GRATUITOUS_BURST);
         self.schedule.set_refresh(config.refresh_period(), self.now);
     }
 
@@ -234,14 +306,34 @@ impl Responder {
         }
     }
 
-    /// Takes the whole desired state: `here` is answered on this interface, `elsewhere` is ours on other interfaces
-    /// only (for `NotMatchInterface`; an address in both is answered). What is new is announced; what is gone is
-    /// silent when this returns, with all that was due for it (L2-35); what stays is left alone (L2-32). Addresses
-    /// that no host can have (unspecified, multicast, broadcast) are left out.
+    /// Takes the hardware addresses of all other speakers, of those that are gone too: what they say of an address is
+    /// for the engine to judge (L2-54).
+    pub fn set_speaker_macs(&mut self, macs: &BTreeSet<MacAddr>) {
+        if self.speaker_macs != *macs {
+            self.speaker_macs.clone_from(macs);
+        }
+    }
+
+    /// As [`Responder::set_addresses_probing`], with every address taken for one that was used before.
     pub fn set_addresses(
         &mut self,
         here: &BTreeSet<IpAddr>,
         elsewhere: &BTreeSet<IpAddr>,
+        now: Instant,
+    ) {
+        self.set_addresses_probing(here, elsewhere, |_| false, now);
+    }
+
+    /// Takes the whole desired state: `here` is answered on this interface, `elsewhere` is ours on other interfaces
+    /// only (for `NotMatchInterface`; an address in both is answered). What is new is announced; what is gone is
+    /// silent when this returns, with all that was due for it (L2-35); what stays is left alone (L2-32). Addresses
+    /// that no host can have (unspecified, multicast, broadcast) are left out. `first_use` is asked once for each new
+    /// one: was it never announced by anybody? Then it is probed before it is announced (L2-51).
+    pub fn set_addresses_probing(
+        &mut self,
+        here: &BTreeSet<IpAddr>,
+        elsewhere: &BTreeSet<IpAddr>,
+        first_use: impl Fn(IpAddr) -> bool,
         now: Instant,
     ) {
         self.turn(now);
@@ -259,7 +351,14 @@ impl Responder {
             removed = true;
             self.counters.addresses.remove(&address);
             self.schedule.remove(address);
-            self.claims.forget(address);
+            self.guard.remove(address);
+            for told in [
+                &mut self.foreign_told,
+                &mut self.in_use_told,
+                &mut self.speakers_told,
+            ] {
+                told.forget(address);
+            }
             if let IpAddr::V6(address) = address {
                 self.dad.remove(&address);
                 self.groups.remove(address);
@@ -269,12 +368,15 @@ impl Responder {
             let here = &self.here;
             self.replies
                 .retain(|transmit| here.contains(&transmit.kind.address()));
-            self.events
-                .retain(|Event::ForeignClaim { address, .. }| here.contains(address));
+            self.events.retain(|event| here.contains(&event.address()));
         }
         for &address in self.here.difference(&old) {
             self.counters.addresses.entry(address).or_default();
-            self.schedule.insert(address, self.now);
+            if first_use(address) {
+                self.guard.insert(address, self.now);
+            } else {
+                self.schedule.insert(address, self.now);
+            }
             if let IpAddr::V6(address) = address {
                 self.groups.insert(address);
             }
@@ -310,8 +412,10 @@ impl Responder {
         if let Some(counters) = self.counters.addresses.get_mut(&kind.address()) {
             counters.send_failures += 1;
         }
-        if let TransmitKind::Gratuitous(address) = kind {
-            self.schedule.failed(address, self.now);
+        match kind {
+            TransmitKind::Gratuitous(address) => self.schedule.failed(address, self.now),
+            TransmitKind::Probe(address) => self.guard.failed(address, self.now),
+            TransmitKind::Reply(_) => {}
         }
     }
 
@@ -323,28 +427,42 @@ impl Responder {
 
     /// When to call [`Responder::handle_timeout`], after the polls were drained; `None` if nothing will be due.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let waiting = u32::try_from(self.schedule.ready())
-            .unwrap_or(u32::MAX)
-            .min(GRATUITOUS_BATCH);
-        let budget = (waiting > 0).then(|| {
-            self.now
-                + self
-                    .gratuitous_bucket
-                    .wait_for(&self.gratuitous_rate, waiting, self.now)
-        });
-        [budget, self.schedule.next_due(), self.groups.next_due()]
-            .into_iter()
-            .flatten()
-            .min()
+        let gratuitous = wait(
+            self.schedule.ready(),
+            &self.gratuitous_bucket,
+            &self.gratuitous_rate,
+            self.now,
+        );
+        let probe = wait(
+            self.guard.ready(),
+            &self.probe_bucket,
+            &self.probe_rate,
+            self.now,
+        );
+        [
+            gratuitous,
+            probe,
+            self.schedule.next_due(),
+            self.guard.next_due(),
+            self.groups.next_due(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
-    /// The next frame to send: replies first, then gratuitous frames while the budget lasts.
+    /// The next frame to send: replies first, then probes and gratuitous frames while their budgets last.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
-        let transmit = self.replies.pop_front().or_else(|| self.gratuitous())?;
+        let transmit = self
+            .replies
+            .pop_front()
+            .or_else(|| self.probe())
+            .or_else(|| self.gratuitous())?;
         if let Some(counters) = self.counters.addresses.get_mut(&transmit.kind.address()) {
             match transmit.kind {
                 TransmitKind::Reply(_) => counters.responses_sent += 1,
                 TransmitKind::Gratuitous(_) => counters.gratuitous_sent += 1,
+                TransmitKind::Probe(_) => counters.probes_sent += 1,
             }
         }
         Some(transmit)
@@ -371,6 +489,10 @@ impl Responder {
 
     fn turn(&mut self, now: Instant) {
         self.now = self.now.max(now);
+        for address in self.guard.advance(self.now) {
+            self.announced_changed = true;
+            self.schedule.insert(address, self.now);
+        }
         self.schedule.advance(self.now);
         self.groups.advance(self.now);
     }
@@ -380,8 +502,26 @@ impl Responder {
         let up = self.interface.can_send();
         self.groups.set_open(up && self.interface.ipv6, fresh);
         self.schedule.set_open(up, up && self.interface.ipv6, now);
+        self.guard.set_open(up, up && self.interface.ipv6, now);
         self.arp_filter.changed |= fresh;
         self.nd_filter.changed |= fresh;
+    }
+
+    fn probe(&mut self) -> Option<Transmit> {
+        if self.guard.ready() == 0 || !self.probe_bucket.has(&self.probe_rate, self.now) {
+            return None;
+        }
+        let address = self.guard.take(self.now)?;
+        self.probe_bucket.take(&self.probe_rate, self.now);
+        let mac = self.interface.mac;
+        let bytes = match address {
+            IpAddr::V4(address) => arp::probe(mac, address),
+            IpAddr::V6(address) => nd::probe(mac, address, self.guard.nonce()),
+        };
+        Some(Transmit {
+            bytes,
+            kind: TransmitKind::Probe(address),
+        })
     }
 
     fn gratuitous(&mut self) -> Option<Transmit> {
@@ -421,9 +561,19 @@ impl TransmitKind {
     /// Which of our addresses the frame is about.
     pub fn address(self) -> IpAddr {
         match self {
-            TransmitKind::Reply(address) | TransmitKind::Gratuitous(address) => address,
+            TransmitKind::Reply(address)
+            | TransmitKind::Gratuitous(address)
+            | TransmitKind::Probe(address) => address,
         }
     }
+}
+
+/// When the next batch of what waits for budget may go.
+fn wait(ready: usize, bucket: &Bucket, rate: &Rate, now: Instant) -> Option<Instant> {
+    let batch = u32::try_from(ready)
+        .unwrap_or(u32::MAX)
+        .min(GRATUITOUS_BATCH);
+    (batch > 0).then(|| now + bucket.wait_for(rate, batch, now))
 }
 
 fn is_host(address: &IpAddr) -> bool {

@@ -162,6 +162,28 @@ impl Schedule {
         self.advance(now);
     }
 
+    /// Makes the next round of an address due now (L2-53): the one of its burst that would come next, or else one of
+    /// the kind of the refresh. IPv6 keeps its spacing.
+    pub(crate) fn defend(&mut self, address: IpAddr, now: Instant) {
+        if !self.open(address) {
+            return;
+        }
+        let Some(entry) = self.entries.get(&address) else {
+            return;
+        };
+        let spaced = entry.round_start.map_or(now, |start| start + IPV6_SPACING);
+        let due = if address.is_ipv6() {
+            spaced.max(now)
+        } else {
+            now
+        };
+        // What waits for budget goes out as soon as anything can.
+        if !matches!(entry.place, Place::Ready(..)) {
+            self.place(address, Place::Waiting(due));
+            self.advance(now);
+        }
+    }
+
     /// Starts the bursts of all addresses again because the hardware address changed: what was said before is wrong,
     /// so the IPv6 spacing does not hold it back. `DIFFERS:` from the letter of RFC 4861 §7.2.6 (L2-22).
     pub(crate) fn restart_all_renamed(&mut self, now: Instant) {

@@ -1,8 +1,9 @@
 //! Sockets and netlink as safe types for current-thread tokio runtimes.
 //!
 //! Owns: packet sockets ([`packet`]), multicast group memberships ([`group`]), the picture of the host's
-//! interfaces ([`route`]), the membership protocol's UDP socket ([`udp`]), BFD's sockets ([`bfd`]), TCP for BGP
-//! ([`tcp`]), real-time scheduling ([`sched`]) and facts for the host check ([`probe`]). It is the only crate that may hold `unsafe`.
+//! interfaces ([`route`]) and their carriers ([`carrier`]), the membership protocol's UDP socket ([`udp`]), BFD's
+//! sockets ([`bfd`]), TCP for BGP ([`tcp`]), real-time scheduling ([`sched`]) and facts for the host check ([`probe`]).
+//! It is the only crate that may hold `unsafe`.
 //!
 //! Deliberately absent: decisions. Nothing here knows what an announced address is, retries on its own
 //! account, logs, or changes a setting of the host.
@@ -10,6 +11,7 @@
 //! Every object acts in the network namespace of the thread that opens it.
 
 pub mod bfd;
+pub mod carrier;
 mod error;
 mod fd;
 pub mod group;

@@ -275,3 +275,38 @@ pub(crate) fn socket_drops(fd: BorrowedFd<'_>) -> io::Result<u32> {
         Err(io::Error::last_os_error())
     }
 }
+
+/// `ETHTOOL_GLINK`: whether an interface has a carrier.
+pub(crate) fn link_detected(fd: BorrowedFd<'_>, name: &str) -> io::Result<bool> {
+    /// `struct ethtool_value`.
+    #[repr(C)]
+    struct Value {
+        command: u32,
+        data: u32,
+    }
+    const ETHTOOL_GLINK: u32 = 0x0a;
+    const SIOCETHTOOL: u32 = 0x8946;
+    let mut value = Value {
+        command: ETHTOOL_GLINK,
+        data: 0,
+    };
+    // SAFETY: plain data, for which all zeros is a valid value.
+    let mut request: libc::ifreq = unsafe { MaybeUninit::zeroed().assume_init() };
+    // The last octet stays zero.
+    let room = request.ifr_name.len() - 1;
+    if name.is_empty() || name.len() > room {
+        return Err(io::Error::from_raw_os_error(libc::ENODEV));
+    }
+    for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
+        *to = from as libc::c_char;
+    }
+    request.ifr_ifru.ifru_data = (&raw mut value).cast();
+    // SAFETY: the kernel reads the name, which ends by zero, and reads and writes the eight bytes of `value`, which
+    // lives until the call returns.
+    let done = unsafe { libc::ioctl(fd.as_raw_fd(), SIOCETHTOOL as _, &raw mut request) };
+    if done == 0 {
+        Ok(value.data != 0)
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}

@@ -1,6 +1,7 @@
 //! What the files of this test share: questions and the answers to them.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::Path;
 use std::time::Duration;
 
 use tests::fleet::station::{self, BROADCAST, Solicitation};
@@ -88,4 +89,36 @@ pub(crate) fn in_group(host: &Host, interface: &str, address: Ipv6Addr) -> bool 
     table
         .lines()
         .any(|line| line.split_whitespace().any(|word| word == interface) && line.contains(&hex))
+}
+
+/// Everything that is written under a folder of the state, by file.
+pub(crate) fn texts(folder: &Path) -> String {
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return String::new();
+    };
+    let mut paths: Vec<_> = entries.flatten().map(|e| e.path()).collect();
+    paths.sort();
+    paths
+        .iter()
+        .map(|path| {
+            if path.is_dir() {
+                texts(path)
+            } else {
+                std::fs::read_to_string(path).unwrap_or_default()
+            }
+        })
+        .collect()
+}
+
+/// Waits until what the processes have written (statuses, events) has every one of these.
+pub(crate) fn wait_told(fleet: &Fleet, wanted: &[&str]) {
+    let what = format!(
+        "{wanted:?} in {}\n{}",
+        fleet.state().display(),
+        fleet.logs()
+    );
+    eventually(WITHIN, &what, || {
+        let told = texts(&fleet.state());
+        wanted.iter().all(|part| told.contains(part)).then_some(())
+    });
 }

@@ -1,30 +1,9 @@
 //! Bad input and lost cluster, while the speaker runs.
 
-use std::path::Path;
-
 use tests::fleet::{self, Fleet, V4, WITHIN};
 use tests::lab::{self, eventually};
 
-use crate::kit::{arp_question, exchange, ndp_question};
-
-/// Everything that is written under a folder of the state, by file.
-fn texts(folder: &Path) -> String {
-    let Ok(entries) = std::fs::read_dir(folder) else {
-        return String::new();
-    };
-    let mut paths: Vec<_> = entries.flatten().map(|e| e.path()).collect();
-    paths.sort();
-    paths
-        .iter()
-        .map(|path| {
-            if path.is_dir() {
-                texts(path)
-            } else {
-                std::fs::read_to_string(path).unwrap_or_default()
-            }
-        })
-        .collect()
-}
+use crate::kit::{arp_question, exchange, ndp_question, texts};
 
 /// Waits until the ConfigurationStates speak of something.
 fn wait_state(fleet: &Fleet, wanted: &str) {

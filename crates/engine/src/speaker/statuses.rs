@@ -250,7 +250,7 @@ pub(super) fn failure_event(
     )
 }
 
-fn event(
+pub(super) fn event(
     world: &World,
     service: &NamespacedName,
     warning: bool,

@@ -1,9 +1,10 @@
 //! What goes into the wire and comes out of it: values only.
 
-use crate::facts::MembersView;
+use crate::facts::{Conflict, MembersView};
 use l2::FrameMeta;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Something that came in.
@@ -109,7 +110,7 @@ pub enum Action {
 /// A fact worth telling.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// A foreign station claims an address of ours.
+    /// A station that is no speaker claims an address of ours, which is defended (L2-53).
     ForeignClaim {
         /// On this interface.
         ifindex: u32,
@@ -117,6 +118,28 @@ pub enum Event {
         address: IpAddr,
         /// The station.
         mac: l2::MacAddr,
+    },
+    /// A station was found to have an address before its first use: it is not announced on
+    /// this interface, and probed again every 30 s (L2-52).
+    AddressInUse {
+        /// On this interface.
+        ifindex: u32,
+        /// The address.
+        address: IpAddr,
+        /// The station.
+        mac: l2::MacAddr,
+    },
+    /// A speaker that the members have lost answers for an address of ours: the network
+    /// between the speakers is split (L2-56).
+    SplitBrainSuspected {
+        /// On this interface.
+        ifindex: u32,
+        /// Our address.
+        address: IpAddr,
+        /// The speaker's interface.
+        mac: l2::MacAddr,
+        /// The speaker.
+        node: String,
     },
     /// Of the membership.
     Member(members::Event),
@@ -148,6 +171,8 @@ pub struct WireFacts {
     pub announced: BTreeMap<u32, BTreeSet<IpAddr>>,
     /// Interfaces whose sockets fail, with the last reason.
     pub failures: BTreeMap<u32, String>,
+    /// Conflicts over addresses, and how often each was told: once in ten minutes at most.
+    pub conflicts: Arc<BTreeMap<Conflict, u64>>,
 }
 
 /// What was counted since the start, beside the machines' own.

@@ -19,6 +19,18 @@ pub(super) struct Port {
     sockets: Sockets,
     wait: Duration,
     failure: Option<String>,
+    /// Announced before this port was silenced: what comes back of it is not probed.
+    used: BTreeSet<IpAddr>,
+}
+
+/// What a port is settled in, beside its addresses.
+pub(super) struct Ground<'a> {
+    /// Hardware addresses of this node.
+    pub(super) own: &'a BTreeSet<MacAddr>,
+    /// Those of all other speakers.
+    pub(super) speakers: &'a BTreeSet<MacAddr>,
+    /// Whether nobody has ever announced an address (L2-51).
+    pub(super) first_use: &'a dyn Fn(IpAddr) -> bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +53,7 @@ impl Port {
             sockets: Sockets::Wanted,
             wait: RETRY_MIN,
             failure: None,
+            used: BTreeSet::new(),
         }
     }
 
@@ -60,7 +73,7 @@ impl Port {
     pub(super) fn settle(
         &mut self,
         interface: &Interface,
-        macs: &BTreeSet<MacAddr>,
+        ground: Ground<'_>,
         here: &BTreeSet<IpAddr>,
         all: &BTreeSet<IpAddr>,
         now: Instant,
@@ -71,9 +84,13 @@ impl Port {
         if *self.responder.interface() != facts {
             self.responder.set_interface(facts, now);
         }
-        self.responder.set_own_macs(macs);
+        self.responder.set_own_macs(ground.own);
+        self.responder.set_speaker_macs(ground.speakers);
         let elsewhere: BTreeSet<IpAddr> = all.difference(here).copied().collect();
-        self.responder.set_addresses(here, &elsewhere, now);
+        let used = &self.used;
+        let first_use = |address| !used.contains(&address) && (ground.first_use)(address);
+        self.responder
+            .set_addresses_probing(here, &elsewhere, first_use, now);
         if let Sockets::Failed(at) = self.sockets
             && at <= now
         {
@@ -84,6 +101,7 @@ impl Port {
     /// Answers nothing until it is settled again.
     pub(super) fn silence(&mut self, now: Instant) {
         let nothing = BTreeSet::new();
+        self.used = self.responder.announced();
         self.responder.set_addresses(&nothing, &nothing, now);
     }
 
@@ -181,6 +199,15 @@ impl Port {
         })
     }
 
+    /// There are events, or what is announced has changed by a verdict.
+    pub(super) fn has_news(&self) -> bool {
+        self.responder.has_news()
+    }
+
+    pub(super) fn set_speaker_macs(&mut self, macs: &BTreeSet<MacAddr>) {
+        self.responder.set_speaker_macs(macs);
+    }
+
     pub(super) fn poll_event(&mut self) -> Option<l2::Event> {
         self.responder.poll_event()
     }
@@ -189,10 +216,11 @@ impl Port {
         &self.responder
     }
 
-    /// What is really answered for.
-    pub(super) fn announced(&self) -> BTreeSet<IpAddr> {
+    /// What is really answered for; the news of it is taken with this.
+    pub(super) fn announced(&mut self) -> BTreeSet<IpAddr> {
+        self.responder.take_announced_changed();
         if self.sockets == Sockets::Open && self.responder.interface().usable {
-            self.responder.addresses().clone()
+            self.responder.announced()
         } else {
             BTreeSet::new()
         }

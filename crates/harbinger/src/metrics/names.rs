@@ -71,6 +71,9 @@ names! {
     SpeakerAnswering = Gauge "harbinger_speaker_answering", "1 for each address that is really answered for on an interface";
     FramesReceived = Counter "harbinger_layer2_frames_received_total", "Frames that passed the kernel filters";
     ForeignClaims = Counter "harbinger_layer2_foreign_claims_total", "Frames in which another station claimed an address of this node, by address";
+    SpeakerClaims = Counter "harbinger_layer2_speaker_claims_total", "Frames in which another speaker claimed an address of this node, by address";
+    Defences = Counter "harbinger_layer2_defences_total", "Times an address was announced again because another station claimed it, by address";
+    AddressesInUse = Gauge "harbinger_layer2_addresses_in_use", "1 for each address that is not announced on some interface because another station has it";
     FramesDropped = Counter "harbinger_layer2_frames_dropped_total", "Received frames that were not answered, by reason";
     FramesUnsent = Counter "harbinger_layer2_frames_unsent_total", "Frames that the kernel would not take";
     Problems = Gauge "harbinger_problems", "Objects with a problem, by severity and reason";

@@ -191,6 +191,7 @@ impl Loop {
             interfaces: report.interfaces.as_deref().cloned(),
             members: report.facts.members.clone(),
             announced: announced.clone(),
+            conflicts: Arc::clone(&report.facts.conflicts),
         });
     }
 

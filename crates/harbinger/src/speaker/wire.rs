@@ -4,12 +4,14 @@
 //!   brain ── watch<Arc<Desired>> ──►┌──────────┐── frames, datagrams ──► kernel
 //!   kernel ── interfaces (watch) ──►│   loop   │
 //!   kernel ── frames, datagrams ───►│          │── watch<WireReport> ──► brain
+//!   thread "carriers" (watch) ─────►│          │── watch<what to look at> ──► thread "carriers"
 //!   admin ── Question (mpsc, 4) ───►└──────────┘
 //! ```
 //! The clock is read once per turn; at most 256 frames of a socket are taken in a turn and every socket that is
 //! ready gets its turn, so that a storm on one interface starves nobody. Whole states flow in both directions,
 //! so the loop may be stopped at any await; stopped in good order it says goodbye first.
 
+mod carriers;
 mod metrics;
 mod sockets;
 mod told;
@@ -17,8 +19,9 @@ mod told;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -26,12 +29,14 @@ use engine::facts::Interface;
 use engine::speaker::Desired;
 use engine::wire::{Event, FRAMES_PER_TURN, Input, Transmit, Wire, WireConfig, WireFacts};
 use futures::{FutureExt, StreamExt};
+use linux::packet::PacketSocket;
 use linux::udp::MemberSocket;
 use tokio::sync::{mpsc, watch};
 
 use crate::admin::{Page, Question};
 use crate::shutdown::Stop;
 use crate::speaker::interfaces::interfaces;
+use carriers::Carriers;
 use sockets::{Ready, Sockets};
 
 /// How long the goodbye may take: foca needs a few gossip rounds of 50 ms.
@@ -84,7 +89,9 @@ pub async fn run(setup: Setup, started: impl FnOnce()) -> anyhow::Result<()> {
         links: snapshot,
         report: setup.report,
         questions: setup.questions,
+        carriers: Carriers::start()?,
         interfaces: None,
+        looked_at: Arc::default(),
         told: told::Told::default(),
         counters: Counters::default(),
     };
@@ -120,7 +127,10 @@ struct Loop {
     links: watch::Receiver<Arc<linux::route::Snapshot>>,
     report: watch::Sender<WireReport>,
     questions: mpsc::Receiver<Question>,
+    carriers: Carriers,
     interfaces: Option<Arc<BTreeMap<u32, Interface>>>,
+    /// The facts that `carriers` was last told from.
+    looked_at: Arc<WireFacts>,
     told: told::Told,
     counters: Counters,
 }
@@ -129,6 +139,7 @@ struct Loop {
 enum Wake {
     Ready(Ready),
     Desired,
+    /// Interfaces by netlink, or carriers by looking.
     Links,
     Question(Option<Question>),
     Timeout,
@@ -194,6 +205,7 @@ impl Loop {
             // A brain that has ended ends the process by itself; the last desire stands.
             Ok(()) = self.desired.changed() => Wake::Desired,
             Ok(()) = self.links.changed() => Wake::Links,
+            Ok(()) = self.carriers.dark.changed() => Wake::Links,
             question = self.questions.recv(), if !self.questions.is_closed() => Wake::Question(question),
             () = timeout => Wake::Timeout,
         }
@@ -206,9 +218,19 @@ impl Loop {
 
     fn take_links(&mut self, now: Instant) {
         let snapshot = Arc::clone(&self.links.borrow_and_update());
-        let interfaces = Arc::new(interfaces(&snapshot));
+        let mut interfaces = interfaces(&snapshot);
+        let dark = self.carriers.dark.borrow_and_update();
+        for index in dark.iter() {
+            if let Some(interface) = interfaces.get_mut(index) {
+                interface.carrier = false;
+            }
+        }
+        drop(dark);
+        let interfaces = Arc::new(interfaces);
         self.wire.set_interfaces(&interfaces, now);
         self.interfaces = Some(interfaces);
+        // Names may have changed.
+        self.looked_at = Arc::default();
     }
 
     /// Every socket that is ready now gets its turn, each with its own bound.
@@ -216,22 +238,41 @@ impl Loop {
         let mut next = Some(first);
         // No more turns than sockets: one that stays ready is looked at in the next turn again.
         for _ in 0..=self.sockets.count() {
-            let Some(ready) = next else {
-                return;
-            };
-            let wire = &mut self.wire;
-            let taken = self
-                .sockets
-                .take(ready, FRAMES_PER_TURN, |input: Input<'_>| {
-                    wire.handle_input(input, now);
-                });
-            if let Err((ifindex, why)) = taken {
-                self.sockets.close(ifindex);
-                self.wire.socket_failed(ifindex, why, now);
+            match next {
+                None => return,
+                Some(Ready::Frames(ifindex, socket)) => self.take_frames(ifindex, socket, now),
+                Some(Ready::Datagrams(socket)) => {
+                    let wire = &mut self.wire;
+                    self.sockets
+                        .take_datagrams(socket, FRAMES_PER_TURN, |input: Input<'_>| {
+                            wire.handle_input(input, now);
+                        });
+                    self.transmit(now);
+                }
             }
-            self.transmit(now);
             next = self.sockets.ready.next().now_or_never().flatten();
         }
+    }
+
+    /// An answer leaves before the next frame is looked for: a look that finds nothing takes as long as the answer.
+    fn take_frames(&mut self, ifindex: u32, socket: Rc<PacketSocket>, now: Instant) {
+        if !self.sockets.is_open(ifindex, &socket) {
+            // Closed or replaced meanwhile: the last reference ends here.
+            return;
+        }
+        for _ in 0..FRAMES_PER_TURN {
+            match self.sockets.frame(ifindex, &socket) {
+                Ok(Some(input)) => self.wire.handle_input(input, now),
+                Ok(None) => break,
+                Err(error) => {
+                    self.sockets.close(ifindex);
+                    self.wire.socket_failed(ifindex, error.to_string(), now);
+                    return;
+                }
+            }
+            self.transmit(now);
+        }
+        self.sockets.await_frames(ifindex, socket);
     }
 
     /// Carries out what the machine asks for until it asks for nothing more, then tells the brain.
@@ -244,6 +285,7 @@ impl Loop {
         while let Some(event) = self.wire.poll_event() {
             self.tell(event);
         }
+        self.look_at_carriers();
         let report = WireReport {
             interfaces: self.interfaces.clone(),
             facts: Arc::clone(self.wire.facts()),
@@ -259,6 +301,22 @@ impl Loop {
             }
             !same
         });
+    }
+
+    /// The interfaces that are announced on, and those that were found dark until they are lit again.
+    fn look_at_carriers(&mut self) {
+        if Arc::ptr_eq(&self.looked_at, self.wire.facts()) {
+            return;
+        }
+        self.looked_at = Arc::clone(self.wire.facts());
+        let Some(interfaces) = &self.interfaces else {
+            return;
+        };
+        let dark = self.carriers.dark.borrow().clone();
+        let announced = self.looked_at.announced.keys().copied();
+        let wanted: BTreeSet<u32> = announced.chain(dark).collect();
+        let named = |index: &u32| Some((*index, interfaces.get(index)?.name.clone()));
+        self.carriers.set(wanted.iter().filter_map(named).collect());
     }
 
     fn transmit(&mut self, now: Instant) {

@@ -106,6 +106,18 @@ impl Arp {
     }
 }
 
+/// A probe: a broadcast request that claims nothing, sender protocol address 0.0.0.0 (RFC 5227 §2.1.1).
+pub fn probe(mac: MacAddr, address: Ipv4Addr) -> Vec<u8> {
+    let packet = Arp {
+        operation: Operation::Request,
+        sender_mac: mac,
+        sender: Ipv4Addr::UNSPECIFIED,
+        target_mac: MacAddr::ZERO,
+        target: address,
+    };
+    packet.build(MacAddr::BROADCAST)
+}
+
 /// First frame of a gratuitous round: a broadcast request for our own address, target hardware zero (RFC 5227 §2.3).
 pub fn gratuitous_request(mac: MacAddr, address: Ipv4Addr) -> Vec<u8> {
     let packet = Arp {

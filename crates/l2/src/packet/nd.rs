@@ -8,9 +8,10 @@ use std::net::Ipv6Addr;
 
 use pnet_packet::ethernet::EtherTypes;
 use pnet_packet::icmpv6::ndp::{
-    MutableNeighborAdvertPacket, NeighborAdvertFlags, NeighborAdvertPacket, NeighborSolicitPacket,
+    MutableNeighborAdvertPacket, MutableNeighborSolicitPacket, NeighborAdvertFlags,
+    NeighborAdvertPacket, NeighborSolicitPacket,
 };
-use pnet_packet::icmpv6::{Icmpv6Packet, Icmpv6Types};
+use pnet_packet::icmpv6::{Icmpv6Packet, Icmpv6Types, MutableIcmpv6Packet};
 use pnet_packet::ip::IpNextHeaderProtocols;
 use pnet_packet::ipv6::{Ipv6Packet, MutableIpv6Packet};
 use pnet_packet::util::ipv6_checksum;
@@ -29,7 +30,8 @@ pub const OPTIONS_MAX: usize = 16;
 
 const IPV6_HEADER: usize = 40;
 const ICMP_FIXED: usize = 24;
-const ADVERTISEMENT: usize = ICMP_FIXED + 8;
+/// Fixed part and one option of one unit: what we send.
+const MESSAGE: usize = ICMP_FIXED + 8;
 const HOP_LIMIT: u8 = 255;
 const OPTION_SOURCE_LL: u8 = 1;
 const OPTION_TARGET_LL: u8 = 2;
@@ -267,6 +269,22 @@ pub fn multicast_advertisement(mac: MacAddr, address: Ipv6Addr) -> Vec<u8> {
     )
 }
 
+/// A probe: duplicate address detection of our own, from :: to the solicited-node group, with a nonce by which our
+/// echo is known (RFC 4862 §5.4.2, RFC 7527 §4.1).
+pub fn probe(mac: MacAddr, address: Ipv6Addr, nonce: [u8; 6]) -> Vec<u8> {
+    let route = Route {
+        source: Ipv6Addr::UNSPECIFIED,
+        to: solicited_node(address),
+        mac,
+        to_mac: solicited_node_mac(address),
+    };
+    message(route, (OPTION_NONCE, nonce), |icmp| {
+        let mut message = MutableNeighborSolicitPacket::new(icmp).expect(ROOM);
+        message.set_icmpv6_type(Icmpv6Types::NeighborSolicit);
+        message.set_target_addr(address);
+    })
+}
+
 /// Source is the address itself: works without a link-local one, and lets snooping switches bind it (L2-70).
 fn advertisement(
     mac: MacAddr,
@@ -275,41 +293,64 @@ fn advertisement(
     to_mac: MacAddr,
     flags: u8,
 ) -> Vec<u8> {
-    let mut bytes = frame(to_mac, mac, EtherTypes::Ipv6, IPV6_HEADER + ADVERTISEMENT);
-    let packet = bytes
-        .get_mut(ETHERNET_HEADER..)
-        .expect("a frame is longer than its header");
-    let mut header = MutableIpv6Packet::new(packet).expect("the frame was made for an IPv6 packet");
+    let route = Route {
+        source: address,
+        to,
+        mac,
+        to_mac,
+    };
+    message(route, (OPTION_TARGET_LL, mac.0), |icmp| {
+        let mut message = MutableNeighborAdvertPacket::new(icmp).expect(ROOM);
+        message.set_icmpv6_type(Icmpv6Types::NeighborAdvert);
+        message.set_flags(flags);
+        message.set_target_addr(address);
+    })
+}
+
+const ROOM: &str = "the frame was made for a message with one option";
+
+/// From whom to whom, in both layers.
+#[derive(Clone, Copy)]
+struct Route {
+    source: Ipv6Addr,
+    to: Ipv6Addr,
+    mac: MacAddr,
+    to_mac: MacAddr,
+}
+
+/// A message with one option of one unit; `fixed` writes its fixed part.
+fn message(route: Route, option: (u8, [u8; 6]), fixed: impl FnOnce(&mut [u8])) -> Vec<u8> {
+    let Route {
+        source,
+        to,
+        mac,
+        to_mac,
+    } = route;
+    let mut bytes = frame(to_mac, mac, EtherTypes::Ipv6, IPV6_HEADER + MESSAGE);
+    let packet = bytes.get_mut(ETHERNET_HEADER..).expect(ROOM);
+    let mut header = MutableIpv6Packet::new(packet).expect(ROOM);
     header.set_version(6);
-    header.set_payload_length(ADVERTISEMENT as u16);
+    header.set_payload_length(MESSAGE as u16);
     header.set_next_header(IpNextHeaderProtocols::Icmpv6);
     header.set_hop_limit(HOP_LIMIT);
-    header.set_source(address);
+    header.set_source(source);
     header.set_destination(to);
 
-    let icmp = packet
-        .get_mut(IPV6_HEADER..)
-        .expect("the frame was made for an IPv6 packet");
-    let option = icmp
-        .get_mut(ICMP_FIXED..)
-        .expect("the frame was made for an advertisement");
-    let [a, b, c, d, e, f] = mac.0;
-    option.copy_from_slice(&[OPTION_TARGET_LL, 1, a, b, c, d, e, f]);
-    let mut message =
-        MutableNeighborAdvertPacket::new(icmp).expect("the frame was made for an advertisement");
-    message.set_icmpv6_type(Icmpv6Types::NeighborAdvert);
-    message.set_flags(flags);
-    message.set_target_addr(address);
+    let icmp = packet.get_mut(IPV6_HEADER..).expect(ROOM);
+    let (kind, [a, b, c, d, e, f]) = option;
+    let place = icmp.get_mut(ICMP_FIXED..).expect(ROOM);
+    place.copy_from_slice(&[kind, 1, a, b, c, d, e, f]);
+    fixed(icmp);
     let checksum = ipv6_checksum(
         icmp,
         CHECKSUM_WORD,
         &[],
-        &address,
+        &source,
         &to,
         IpNextHeaderProtocols::Icmpv6,
     );
-    MutableNeighborAdvertPacket::new(icmp)
-        .expect("the frame was made for an advertisement")
+    MutableIcmpv6Packet::new(icmp)
+        .expect(ROOM)
         .set_checksum(checksum);
     bytes
 }

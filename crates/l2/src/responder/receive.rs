@@ -51,6 +51,9 @@ impl Responder {
         }
         let target = IpAddr::V4(request.target);
         self.inspect(IpAddr::V4(request.sender), request.sender_mac);
+        if request.sender.is_unspecified() && request.operation == Operation::Request {
+            self.contest(target, request.sender_mac);
+        }
         if request.operation == Operation::Reply {
             return Err(DropReason::ArpReply);
         }
@@ -110,6 +113,12 @@ impl Responder {
             return Err(DropReason::EthernetDestination);
         }
         let address = IpAddr::V6(target);
+        if source.is_unspecified() {
+            if options.nonce == Some(self.guard.nonce()) {
+                return Err(DropReason::OwnEcho);
+            }
+            self.contest(address, requester);
+        }
         self.find(address)?;
         if source == target {
             return Err(DropReason::GratuitousRequest);
@@ -131,7 +140,13 @@ impl Responder {
     /// Is this address answered here? It is refused under MetalLB's names if not.
     fn find(&self, target: IpAddr) -> Result<(), DropReason> {
         if self.counters.addresses.contains_key(&target) {
-            Ok(())
+            if !self.guard.holds_back(target) {
+                Ok(())
+            } else if self.guard.user(target).is_some() {
+                Err(DropReason::AddressInUse)
+            } else {
+                Err(DropReason::Probing)
+            }
         } else if self.elsewhere.contains(&target) {
             Err(DropReason::NotMatchInterface)
         } else {
@@ -181,13 +196,54 @@ impl Responder {
         if self.own_macs.contains(&mac) {
             return;
         }
-        counters.foreign_claims += 1;
-        if self.claims.note(address, mac, self.now) {
-            if self.events.len() < EVENTS_MAX {
-                self.events.push_back(Event::ForeignClaim { address, mac });
-            } else {
-                self.counters.events_lost += 1;
+        if self.speaker_macs.contains(&mac) {
+            counters.speaker_claims += 1;
+            if self.speakers_told.note(address, mac, self.now) {
+                self.tell(Event::SpeakerClaim { address, mac });
             }
+            return;
+        }
+        counters.foreign_claims += 1;
+        if self.guard.holds_back(address) {
+            self.found_in_use(address, mac);
+            return;
+        }
+        if self.guard.defend(address, self.now) {
+            counters.defences += 1;
+            self.schedule.defend(address, self.now);
+        }
+        if self.foreign_told.note(address, mac, self.now) {
+            self.tell(Event::ForeignClaim { address, mac });
+        }
+    }
+
+    /// Another station probes for one of our addresses. While we do, too, neither may have it (RFC 5227 §2.1.1,
+    /// RFC 4862 §5.4.3); later it is answered like any request.
+    fn contest(&mut self, address: IpAddr, mac: MacAddr) {
+        let friend = self.own_macs.contains(&mac) || self.speaker_macs.contains(&mac);
+        if !friend && self.guard.is_asking(address) {
+            if let Some(counters) = self.counters.addresses.get_mut(&address) {
+                counters.foreign_claims += 1;
+            }
+            self.found_in_use(address, mac);
+        }
+    }
+
+    fn found_in_use(&mut self, address: IpAddr, mac: MacAddr) {
+        if self.guard.user(address) != Some(mac) {
+            self.announced_changed = true;
+        }
+        self.guard.in_use_by(address, mac, self.now);
+        if self.in_use_told.note(address, mac, self.now) {
+            self.tell(Event::InUse { address, mac });
+        }
+    }
+
+    fn tell(&mut self, event: Event) {
+        if self.events.len() < EVENTS_MAX {
+            self.events.push_back(event);
+        } else {
+            self.counters.events_lost += 1;
         }
     }
 }

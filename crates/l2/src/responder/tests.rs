@@ -3,6 +3,7 @@
 mod answer_arp;
 mod answer_nd;
 mod gratuitous;
+mod guard;
 mod hostile;
 mod link;
 mod property;

@@ -224,6 +224,11 @@ impl Lan {
         self.broadcast(None, 0, &frame);
     }
 
+    /// A station says something to everybody.
+    pub(crate) fn say(&mut self, frame: &[u8]) {
+        self.broadcast(None, 0, frame);
+    }
+
     /// Who has replied for an address since the frames were last cleared.
     pub(crate) fn repliers(&self, target: &str) -> Vec<usize> {
         let target: IpAddr = target.parse().unwrap();
@@ -417,6 +422,7 @@ impl Lan {
                 interfaces: Some(it.interfaces.clone()),
                 members: it.wire.facts().members.clone(),
                 announced: it.wire.facts().announced.clone(),
+                conflicts: it.wire.facts().conflicts.clone(),
             });
             it.speaker.turn(now);
             let before = it.wire.facts().clone();

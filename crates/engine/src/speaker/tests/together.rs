@@ -90,7 +90,8 @@ fn three_that_hear_each_other_begin_early_and_one_alone_after_a_second() {
     let mut lan = Lan::new(&build, 1, 1);
     lan.run(990 * MS);
     assert!(lan.frames.is_empty() && lan.owners(VIP).is_empty());
-    lan.run(20 * MS);
+    // And the probes, since nobody has announced it before.
+    lan.run(320 * MS);
     assert_eq!(lan.owners(VIP), [0]);
     assert_eq!(lan.resolve(VIP), [0]);
 }
@@ -138,7 +139,8 @@ fn without_a_key_nothing_is_said_until_there_is_one() {
     lan.change(Change::Secret(Delta::Upsert(stored(secret))));
     lan.run(900 * MS);
     assert!(lan.owners(VIP).is_empty(), "it listens first");
-    lan.run(200 * MS);
+    // And the probes.
+    lan.run(500 * MS);
     assert_eq!(lan.owners(VIP), [0]);
 }
 

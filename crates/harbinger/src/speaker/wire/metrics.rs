@@ -1,6 +1,6 @@
 //! The wire's counters as families.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use engine::wire::Wire;
@@ -35,7 +35,7 @@ pub(super) fn families(wire: &Wire, counters: &Counters) -> Vec<Family> {
 /// MetalLB's three and ours: by address, over all interfaces. An address that leaves takes its series with it and
 /// begins at 0 when it returns, which readers of counters take for a restart.
 fn layer2(wire: &Wire) -> Vec<Family> {
-    let mut sums: BTreeMap<IpAddr, [u64; 4]> = BTreeMap::new();
+    let mut sums: BTreeMap<IpAddr, [u64; 6]> = BTreeMap::new();
     for (_, responder) in wire.responders() {
         for (address, counters) in &responder.counters().addresses {
             let sum = sums.entry(*address).or_default();
@@ -44,13 +44,15 @@ fn layer2(wire: &Wire) -> Vec<Family> {
                 counters.responses_sent,
                 counters.gratuitous_sent,
                 counters.foreign_claims,
+                counters.speaker_claims,
+                counters.defences,
             ];
             for (sum, more) in sum.iter_mut().zip(more) {
                 *sum = sum.saturating_add(more);
             }
         }
     }
-    let family = |name, pick: fn(&[u64; 4]) -> u64| {
+    let family = |name, pick: fn(&[u64; 6]) -> u64| {
         let samples = sums.iter().map(|(address, sum)| {
             let labels: Labels = vec![("ip", address.to_string())];
             (labels, count(pick(sum)))
@@ -60,11 +62,24 @@ fn layer2(wire: &Wire) -> Vec<Family> {
     vec![
         family(Name::Layer2RequestsReceived, |[received, ..]| *received),
         family(Name::Layer2ResponsesSent, |[_, sent, ..]| *sent),
-        family(Name::Layer2GratuitousSent, |[_, _, gratuitous, _]| {
+        family(Name::Layer2GratuitousSent, |[_, _, gratuitous, ..]| {
             *gratuitous
         }),
-        family(Name::ForeignClaims, |[.., claims]| *claims),
+        family(Name::ForeignClaims, |[_, _, _, claims, ..]| *claims),
+        family(Name::SpeakerClaims, |[.., claims, _]| *claims),
+        family(Name::Defences, |[.., defences]| *defences),
+        Family::new(Name::AddressesInUse, in_use(wire)),
     ]
+}
+
+/// 1 for each address that is held back because another station has it.
+fn in_use(wire: &Wire) -> Vec<(Labels, i64)> {
+    let addresses: BTreeSet<IpAddr> = wire
+        .responders()
+        .flat_map(|(_, responder)| responder.in_use().map(|(address, _)| address))
+        .collect();
+    let sample = |address: IpAddr| (vec![("ip", address.to_string())], 1);
+    addresses.into_iter().map(sample).collect()
 }
 
 fn frames(wire: &Wire) -> Vec<Family> {

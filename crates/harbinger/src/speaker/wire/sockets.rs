@@ -72,7 +72,8 @@ impl Sockets {
         self.ports.len() * 2 + usize::from(self.members.is_some())
     }
 
-    fn await_frames(&self, ifindex: u32, socket: Rc<PacketSocket>) {
+    /// Watches a socket again after it was read.
+    pub(super) fn await_frames(&self, ifindex: u32, socket: Rc<PacketSocket>) {
         self.ready.push(Box::pin(async move {
             // An error shows at the read.
             let _shown_later = socket.readable().await;
@@ -87,32 +88,45 @@ impl Sockets {
         }));
     }
 
-    /// Reads at most `max` of what is there; the interface and the reason when its socket is of no use any more.
-    pub(super) fn take(
+    /// Whether this socket is still the interface's.
+    pub(super) fn is_open(&self, ifindex: u32, socket: &Rc<PacketSocket>) -> bool {
+        self.ports
+            .get(&ifindex)
+            .is_some_and(|port| Rc::ptr_eq(&port.arp, socket) || Rc::ptr_eq(&port.ipv6, socket))
+    }
+
+    /// The next frame of a socket, none when there is none.
+    ///
+    /// # Errors
+    /// The socket is of no use any more.
+    pub(super) fn frame(
         &mut self,
-        ready: Ready,
+        ifindex: u32,
+        socket: &PacketSocket,
+    ) -> io::Result<Option<Input<'_>>> {
+        let Some((length, meta)) = socket.recv(&mut self.frame)? else {
+            return Ok(None);
+        };
+        Ok(Some(Input::Frame {
+            ifindex,
+            bytes: self.frame.get(..length).unwrap_or_default(),
+            meta: l2::FrameMeta {
+                ifindex: meta.ifindex,
+                outgoing: meta.outgoing,
+                vlan: meta.vlan,
+            },
+        }))
+    }
+
+    /// Reads at most `max` datagrams, and the reports beside them.
+    pub(super) fn take_datagrams(
+        &mut self,
+        socket: Rc<MemberSocket>,
         max: usize,
         mut each: impl FnMut(Input<'_>),
-    ) -> Result<(), (u32, String)> {
-        match ready {
-            Ready::Frames(ifindex, socket) => {
-                let open = self.ports.get(&ifindex).is_some_and(|port| {
-                    Rc::ptr_eq(&port.arp, &socket) || Rc::ptr_eq(&port.ipv6, &socket)
-                });
-                if !open {
-                    // Closed or replaced meanwhile: the last reference ends here.
-                    return Ok(());
-                }
-                frames(ifindex, &socket, &mut self.frame, max, &mut each)
-                    .map_err(|error| (ifindex, error.to_string()))?;
-                self.await_frames(ifindex, socket);
-            }
-            Ready::Datagrams(socket) => {
-                datagrams(&socket, &mut self.datagram, max, &mut each);
-                self.await_datagrams(socket);
-            }
-        }
-        Ok(())
+    ) {
+        datagrams(&socket, &mut self.datagram, max, &mut each);
+        self.await_datagrams(socket);
     }
 
     /// Does what the machine asks for and tells it how that went.
@@ -256,31 +270,6 @@ fn program(filter: &l2::Filter) -> Vec<packet::Insn> {
             k: insn.k,
         })
         .collect()
-}
-
-fn frames(
-    ifindex: u32,
-    socket: &PacketSocket,
-    buffer: &mut [u8],
-    max: usize,
-    each: &mut impl FnMut(Input<'_>),
-) -> io::Result<()> {
-    for _ in 0..max {
-        let Some((length, meta)) = socket.recv(buffer)? else {
-            return Ok(());
-        };
-        let bytes = buffer.get(..length).unwrap_or_default();
-        each(Input::Frame {
-            ifindex,
-            bytes,
-            meta: l2::FrameMeta {
-                ifindex: meta.ifindex,
-                outgoing: meta.outgoing,
-                vlan: meta.vlan,
-            },
-        });
-    }
-    Ok(())
 }
 
 fn datagrams(

@@ -21,8 +21,25 @@ impl Told {
                 address,
                 mac,
             } => tracing::warn!(
-                event = "foreignClaim", interface = name(ifindex), ip = %address, mac = ?mac,
-                "another station claims an address that this node answers for"
+                event = "foreignClaim", interface = name(ifindex), ip = %address, %mac,
+                vendor = mac.vendor(), "another station claims an address that this node answers for: it is defended"
+            ),
+            Event::AddressInUse {
+                ifindex,
+                address,
+                mac,
+            } => tracing::warn!(
+                event = "addressInUse", interface = name(ifindex), ip = %address, %mac,
+                vendor = mac.vendor(), "a station has the address: it is not announced here, and probed again every 30 s"
+            ),
+            Event::SplitBrainSuspected {
+                ifindex,
+                address,
+                mac,
+                node,
+            } => tracing::warn!(
+                event = "splitBrainSuspected", interface = name(ifindex), ip = %address, %mac, node,
+                "a speaker that the members have lost answers for an address of this node: the network between them may be split"
             ),
             Event::InterfaceFailed { ifindex, why } => self.failed(ifindex, why, &name(ifindex)),
             Event::Late { by } => tracing::warn!(

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use crate::testing::*;
-use crate::{DropReason, Event, FrameMeta, Interface, MacAddr, TransmitKind};
+use crate::{DropReason, Event, FrameMeta, Interface, MacAddr, Transmit, TransmitKind};
 
 /// Gives one frame to a fresh responder; what it sent, or why not.
 fn check(frame: &[u8], meta: FrameMeta) -> Result<Vec<u8>, DropReason> {
@@ -315,7 +315,8 @@ fn a_gratuitous_request_for_our_address_is_a_claim_and_no_question() {
         ..ArpFrame::default()
     };
     responder.handle_frame(&claim.bytes(), META, now);
-    assert_eq!(drain(&mut responder), []);
+    let answered = |sent: &Transmit| matches!(sent.kind, TransmitKind::Reply(_));
+    assert!(!drain(&mut responder).iter().any(answered));
     assert_eq!(
         responder.counters().dropped(DropReason::GratuitousRequest),
         1

@@ -173,10 +173,7 @@ fn claim_in_turn(claim: impl Fn(MacAddr) -> Vec<u8>) {
         responder.handle_frame(&claim(mac), META, start + ms(n * 10));
         told.extend(events(&mut responder));
     }
-    let address = told
-        .first()
-        .map(|Event::ForeignClaim { address, .. }| *address)
-        .unwrap();
+    let address = told.first().map(Event::address).unwrap();
     let expected = [CLIENT, OTHER].map(|mac| Event::ForeignClaim { address, mac });
     assert_eq!(told, expected, "one event per station");
     assert_eq!(
@@ -242,7 +239,7 @@ fn no_more_than_64_claims_are_remembered_or_told() {
         };
         responder.handle_frame(&claim.bytes(), META, start + ms(u64::from(n) * 10));
         told += events(&mut responder).len();
-        assert!(responder.claims.len() <= CLAIMS_MAX);
+        assert!(responder.foreign_told.len() <= CLAIMS_MAX);
     }
     assert_eq!(told, CLAIMS_MAX);
     assert_eq!(
@@ -275,7 +272,7 @@ fn claims_for_other_addresses_are_not_told() {
         );
     }
     assert_eq!(events(&mut responder), []);
-    assert_eq!(responder.claims.len(), 0);
+    assert_eq!(responder.foreign_told.len(), 0);
 }
 
 // L2-07: everything we send, mirrored back by a span port or a loop.

@@ -186,7 +186,7 @@ fn check_frame(transmit: &Transmit, responder: &Responder) {
 
 fn check_bounds(responder: &Responder) {
     assert!(responder.senders.len() <= SENDERS_MAX);
-    assert!(responder.claims.len() <= CLAIMS_MAX);
+    assert!(responder.foreign_told.len() <= CLAIMS_MAX);
     assert!(responder.replies.len() <= FRAMES_PER_TURN);
     assert!(responder.events.len() <= EVENTS_MAX);
     assert!(responder.dad.len() <= responder.here.len());
