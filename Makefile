@@ -45,7 +45,7 @@ soak: binary localkube
 bench: binary localkube
 	cargo run --release --config profile.release.lto=false --config profile.release.codegen-units=16 --package tests --bin bench -- $(ONLY)
 
-# T=frames|datagrams|bfd
+# T=frames|datagrams|bfd|bgp
 fuzz:
 	cd tests/fuzz && cargo +nightly fuzz run $(T)
 
