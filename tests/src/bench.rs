@@ -6,6 +6,7 @@
 mod arp;
 mod audit;
 mod bare;
+mod bgp_decode;
 mod cluster;
 mod failover;
 mod figure;
@@ -41,6 +42,10 @@ const ROWS: &[Row] = &[
     Row {
         name: "plan",
         run: plan::run,
+    },
+    Row {
+        name: "bgp-decode",
+        run: bgp_decode::run,
     },
     Row {
         name: "arp",

@@ -78,6 +78,7 @@ fn allowed() -> BTreeMap<&'static str, (&'static [&'static str], Option<&'static
                 &[
                     "api",
                     "bfd",
+                    "bgp",
                     "cluster",
                     "engine",
                     "harbinger",
