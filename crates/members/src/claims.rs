@@ -134,6 +134,9 @@ impl Book {
         Some(place)
     }
 
+    /// LIMIT: whoever has the key of the membership is believed. A member that makes up a version of another's bucket hides the true
+    /// ones until that boot ends; nothing here tells such a lie from a reordered datagram.
+    ///
     /// A copy takes a part of a bucket: within the part's range the claims are those of the part. At most `room` more than before.
     pub(crate) fn apply(&mut self, part: &Part, room: usize) -> Applied {
         let mut applied = Applied::default();

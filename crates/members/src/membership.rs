@@ -550,8 +550,8 @@ fn foca_config(config: &Config) -> foca::Config {
 /// The incarnation of a member that said goodbye. foca never counts that far: it rejoins before.
 const GOODBYE: foca::Incarnation = foca::Incarnation::MAX;
 
-/// How often a random member is asked for the members it knows.
-const FEED_INTERVAL: Duration = Duration::from_secs(1);
+/// How often a random member is asked for the members it knows: a datagram full of names, for what gossip and calls did not bring.
+const FEED_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Goodbyes to each member: with 5 % loss one in 8,000 misses all three, and hears it from another.
 const FAREWELL_ROUNDS: u8 = 3;

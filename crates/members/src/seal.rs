@@ -92,6 +92,12 @@ pub enum KeyError {
 impl fmt::Display for KeyError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::TooShort { index, bytes: 0 } => {
+                write!(
+                    formatter,
+                    "membership key {index} is empty, at least {MIN_SECRET_BYTES} bytes are needed"
+                )
+            }
             Self::TooShort { index, bytes } => {
                 write!(
                     formatter,

@@ -3,7 +3,9 @@
 mod claims;
 mod conflicts;
 mod deaths;
+mod detection;
 mod hostile;
+mod hostile_claims;
 mod joining;
 mod keys;
 mod net;

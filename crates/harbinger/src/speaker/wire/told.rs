@@ -113,6 +113,14 @@ fn member(event: members::Event) {
         Member::Isolated => {
             tracing::warn!(event = "isolated", "no other speaker is alive any more")
         }
-        other => tracing::info!(event = "member", what = ?other, "membership"),
+        Member::Late { by } => tracing::warn!(
+            event = "late",
+            ?by,
+            "this speaker was stopped for a while, or its node is overloaded; it listens again before it answers"
+        ),
+        Member::Rejoined => tracing::warn!(
+            event = "rejoined",
+            "the other speakers took this one for dead; it is a member again"
+        ),
     }
 }

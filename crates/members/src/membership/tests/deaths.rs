@@ -179,6 +179,36 @@ fn a_restart_with_a_clock_set_back_still_wins() {
 }
 
 #[test]
+fn a_restart_after_a_clock_that_was_years_ahead_still_wins() {
+    let mut net = Net::formed(4, 14, 0);
+    let keys = || super::net::keys(&[super::net::SECRET]);
+    for millis in [(1 << 48) - 1, 1_700_000_000_000, 0] {
+        let since = net.now;
+        net.kill(1);
+        let boot = BootId::new(millis, [8; 10]);
+        let config = Config {
+            boot,
+            ..net.config(1)
+        };
+        net.boot_with(1, config, keys());
+        let there = |net: &Net| net.machine(0).members()["node-1"].boot == boot;
+        assert!(
+            net.run_until(ms(300), |net| net.everybody_has_records() && there(net)),
+            "a boot at {millis}"
+        );
+        let events = net.events_since(0, since);
+        assert!(
+            events.contains(&Event::Restarted("node-1".into())),
+            "{events:?}"
+        );
+        assert!(
+            !events.contains(&Event::Down("node-1".into())),
+            "{events:?}"
+        );
+    }
+}
+
+#[test]
 fn both_halves_of_a_partition_find_one_another_again() {
     let mut net = Net::formed(10, 11, 0);
     for (left, right) in (0..5).flat_map(|left| (5..10).map(move |right| (left, right))) {

@@ -72,6 +72,15 @@ fn short_secrets_are_refused() {
     for (secrets, expected) in cases {
         assert_eq!(Keys::new(secrets).err(), Some(expected));
     }
+    let told = |secret: &[u8]| Keys::new([secret]).err().map(|error| error.to_string());
+    assert_eq!(
+        told(b"").as_deref(),
+        Some("membership key 0 is empty, at least 16 bytes are needed")
+    );
+    assert_eq!(
+        told(b"short").as_deref(),
+        Some("membership key 0 has 5 bytes, at least 16 are needed")
+    );
     let arbitrary: [&[u8]; 2] = [&[0xff; 16], &[0; 1_000]];
     assert!(Keys::new(arbitrary).is_ok());
 }

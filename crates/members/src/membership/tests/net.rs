@@ -49,6 +49,8 @@ pub(crate) struct Net {
     random: SplitMix,
     sequence: u64,
     boots: u64,
+    /// In the clear: for measuring, where the seal costs time and changes nothing.
+    pub(crate) plain: bool,
 }
 
 /// The one reading of the clock: an origin to count from.
@@ -105,6 +107,7 @@ impl Net {
             random: SplitMix::new(seed),
             sequence: 0,
             boots: 0,
+            plain: false,
         }
     }
 
@@ -130,6 +133,11 @@ impl Net {
         let node = &self.nodes[index];
         Config {
             tuning: Tuning::default(),
+            sealing: if self.plain {
+                crate::Sealing::None
+            } else {
+                crate::Sealing::Required
+            },
             ..Config::new(node.name.clone(), node.address, BootId::new(millis, random))
         }
     }
@@ -137,7 +145,12 @@ impl Net {
     /// Starts a node, told all addresses, with its name as record.
     pub(crate) fn boot(&mut self, index: usize) {
         let config = self.config(index);
-        self.boot_with(index, config, keys(&[SECRET]));
+        let keys = if self.plain {
+            Keys::none()
+        } else {
+            keys(&[SECRET])
+        };
+        self.boot_with(index, config, keys);
     }
 
     pub(crate) fn boot_with(&mut self, index: usize, config: Config, keys: Keys) {
@@ -216,6 +229,10 @@ impl Net {
                     .iter()
                     .all(|(name, member)| *member.record == *format!("record of {name}").as_bytes())
             })
+    }
+
+    pub(crate) fn clear_logs(&mut self) {
+        self.nodes.iter_mut().for_each(|node| node.log.clear());
     }
 
     /// Events of a node since a moment.

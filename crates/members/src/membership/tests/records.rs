@@ -34,6 +34,37 @@ fn a_change_reaches_every_member_under_loss() {
     }
 }
 
+// A node that leaves says so in its record first, keeps taking part, and goes when its addresses are elsewhere.
+#[test]
+fn leaving_in_two_steps_is_known_in_one_trip_and_is_no_death() {
+    let mut net = Net::formed(6, 65, 0);
+    net.run(Duration::from_secs(1));
+    let since = net.now;
+    net.with(2, |machine, now| {
+        machine.set_record(b"leaving".to_vec(), now)
+    })
+    .expect("short");
+    net.run(Duration::from_secs(2));
+    let others = [0, 1, 3, 4, 5];
+    for other in others {
+        let told = net.told(other, since, &Event::RecordChanged("node-2".into()));
+        assert!(
+            told.is_some_and(|told| told <= ms(2)),
+            "node-{other}: {told:?}"
+        );
+        assert_eq!(*net.machine(other).members()["node-2"].record, *b"leaving");
+    }
+    net.with(2, |machine, now| machine.leave(now));
+    net.run(ms(2));
+    for other in others {
+        let events = net.events_since(other, since);
+        assert!(
+            events.ends_with(&[Event::Left("node-2".into())]),
+            "{events:?}"
+        );
+    }
+}
+
 #[test]
 fn a_newcomer_gets_every_record_under_loss() {
     for loss in [0, 20, 50] {
