@@ -38,7 +38,8 @@ cluster: binary packages localkube
 
 # The long forms: minutes, or a million of something.
 soak: binary localkube
-	cargo test --workspace --exclude tests -- --ignored
+	cargo test --workspace --exclude tests --exclude members -- --ignored
+	cargo test --release --config profile.release.lto=false --config profile.release.codegen-units=16 --package members -- --ignored
 	cargo test --package tests --test 'lab_*' --test 'cluster_*' -- --test-threads=1 --ignored
 
 # The harness needs no link-time optimisation; what it measures is the static binary.
