@@ -2,7 +2,7 @@
 //!
 //! [`Decoder`] cuts the stream into [`Frame`]s whose headers are right; the machine looks at the kind (is it expected
 //! in this state?) and then asks the frame for its [`Received`] message. At most one message is buffered, and only
-//! when it did not arrive in one piece. What an UPDATE may hold is [`update`]'s.
+//! when it did not arrive in one piece. What an UPDATE may hold is [`UpdateView`]'s.
 
 mod attributes;
 mod update;
