@@ -4,11 +4,8 @@
 //! [`Elector`]: (1) for each Service, which advertisements apply and which nodes could
 //! serve; (2) for each address, the candidates common to its Services and the first of
 //! them. What a node does with it (3) is `speaker`'s. All nodes decide alike from the same
-//! snapshot: "me" does not occur here.
-//!
-//! Does not know claims yet (design/ownership.md, 5): a holder that stays a candidate
-//! would be put before the order in `Elector::place`, and counted there before the free
-//! addresses are placed.
+//! snapshot: "me" does not occur here. Under [`Placement::Fair`] the claims are part of the
+//! snapshot: a living holder that stays a candidate keeps what it has.
 
 pub mod big;
 mod elector;
@@ -17,6 +14,7 @@ mod group;
 mod keeper;
 pub(crate) mod nodes;
 pub mod order;
+mod placing;
 pub mod share;
 pub(crate) mod verdict;
 
@@ -35,10 +33,10 @@ use std::sync::Arc;
 /// How the owner is picked from the order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Placement {
-    /// The first below its share (design/ownership.md, 4).
-    Fair,
-    /// The first: MetalLB's rule.
+    /// Who holds it; else the first below its share (design/ownership.md, 4 and 5).
     #[default]
+    Fair,
+    /// The first, whoever holds it: MetalLB's rule.
     MetalLb,
 }
 

@@ -1,5 +1,6 @@
 //! Facts: what this node sees of itself and of its fellows. They flow up.
 
+use crate::claims::Claims;
 use ipnetwork::IpNetwork;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -47,6 +48,10 @@ pub struct MemberRecord {
     pub interfaces: BTreeMap<String, [u8; 6]>,
     /// The record did not fit and is cut: other interfaces may exist.
     pub truncated: bool,
+    /// It is about to stop and hands over what it holds: no candidate any more.
+    pub leaving: bool,
+    /// It is cut off from most members and from its gateway, and holds nothing (L2-57).
+    pub isolated: bool,
 }
 
 /// Who is alive, as this node hears it.
@@ -58,6 +63,8 @@ pub struct MembersView {
     pub alive: BTreeMap<String, MemberRecord>,
     /// The start rule is met: claims of members heard, or the start delay over (L2-87).
     pub settled: bool,
+    /// What live members claim, and this node.
+    pub claims: Arc<Claims>,
 }
 
 /// What two stations on one address are to each other.

@@ -6,6 +6,7 @@
 //! to sockets and facts back up.
 
 pub mod alloc;
+pub mod claims;
 pub mod config;
 pub mod controller;
 pub mod elect;

@@ -1,5 +1,6 @@
 //! The plan of one node: its whole desired state as a value with equality.
 
+use crate::claims::Claim;
 use crate::name::NamespacedName;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -38,11 +39,17 @@ pub enum Refusal {
     NoUsableInterface,
     /// Another Service on the same address refuses the node.
     SharedServiceElsewhere,
+    /// Its speaker is about to stop.
+    Leaving,
+    /// Its speaker is cut off from most members and from its gateway (L2-57).
+    Isolated,
+    /// Annotation harbinger.dev/maintenance on the Node.
+    Maintenance,
 }
 
 impl Refusal {
     /// Every refusal there is, for the reference page.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::NotOwner,
         Self::NoMatchingAdvertisement,
         Self::NoEndpoints,
@@ -54,6 +61,9 @@ impl Refusal {
         Self::NotAlive,
         Self::NoUsableInterface,
         Self::SharedServiceElsewhere,
+        Self::Leaving,
+        Self::Isolated,
+        Self::Maintenance,
     ];
 
     /// The machine-readable reason.
@@ -70,6 +80,9 @@ impl Refusal {
             Self::NotAlive => "notAlive",
             Self::NoUsableInterface => "noUsableInterface",
             Self::SharedServiceElsewhere => "sharedServiceElsewhere",
+            Self::Leaving => "leaving",
+            Self::Isolated => "isolated",
+            Self::Maintenance => "maintenance",
         }
     }
 }
@@ -89,6 +102,8 @@ pub struct L2Entry {
     pub candidates: Vec<String>,
     /// Every node that is no candidate, with its reason, by name.
     pub refusals: BTreeMap<String, Refusal>,
+    /// Which nodes say that they hold it, with the terms of their claims, by name.
+    pub claims: Vec<Claim>,
 }
 
 /// What this node does.
@@ -98,6 +113,24 @@ pub struct NodePlan {
     pub answers: BTreeMap<u32, BTreeSet<IpAddr>>,
     /// What is meant to be announced here, for statuses and metrics.
     pub announcements: BTreeMap<IpAddr, Announcement>,
+    /// How each address of `answers` is held; none: `answers` is answered as it stands,
+    /// without claims.
+    pub tenures: Option<BTreeMap<IpAddr, Tenure>>,
+}
+
+/// How an address is held (design/ownership.md, 5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tenure {
+    /// The address that decides the order of L2-82; the same for all that have one holder.
+    pub key: IpAddr,
+    /// The highest term of another living node that the plan was made in sight of: up to
+    /// it this node may claim over the others, beyond it the plan is stale.
+    pub over: u64,
+    /// The address was another Service's: its old holder must have let go of it, or two
+    /// seconds have passed, before it is claimed (L2-90).
+    pub renewed: bool,
+    /// It is to be held by another node, and answered here until that has claimed it.
+    pub handing: bool,
 }
 
 /// One address this node means to announce.

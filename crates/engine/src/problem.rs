@@ -123,6 +123,8 @@ pub mod reason {
         VIP_ON_INTERFACE = "VipOnInterface";
         /// kube-proxy in IPVS mode answers ARP on every node (L2-48).
         STRICT_ARP_OFF = "StrictArpOff";
+        /// A Service is to be moved to a node that may not announce it.
+        MOVE_TARGET = "MoveTarget";
         /// The exclusion list does not parse; the old one is kept (L2-42).
         INVALID_EXCLUSION = "InvalidExclusion";
         /// Strict reverse-path filtering may drop the client's packets (L2-49).

@@ -1,6 +1,6 @@
 //! The member record on the wire: what a speaker tells its fellows of itself.
 //!
-//! Layout: version (1) | flags (bit 0: cut) | per interface: length of the name (1..=15) |
+//! Layout: version (1) | flags (bit 0: cut, 1: leaving, 2: isolated) | per interface: length of the name (1..=15) |
 //! name | hardware address (6). Owns the encoding; the membership carries the bytes and
 //! does not look into them.
 
@@ -18,6 +18,8 @@ const NAME_BYTES_MAX: usize = 15;
 
 const VERSION: u8 = 1;
 const FLAG_TRUNCATED: u8 = 1;
+const FLAG_LEAVING: u8 = 2;
+const FLAG_ISOLATED: u8 = 4;
 
 /// Writes a record in at most [`RECORD_BYTES_MAX`] bytes. Interfaces that do not fit, in
 /// the order of their names, are left out and the record says so: the others then take the
@@ -38,7 +40,10 @@ pub fn encode(record: &MemberRecord) -> Vec<u8> {
             _ => truncated = true,
         }
     }
-    let flags = if truncated { FLAG_TRUNCATED } else { 0 };
+    let flag = |set: bool, flag: u8| if set { flag } else { 0 };
+    let flags = flag(truncated, FLAG_TRUNCATED)
+        | flag(record.leaving, FLAG_LEAVING)
+        | flag(record.isolated, FLAG_ISOLATED);
     let mut bytes = vec![VERSION, flags];
     bytes.append(&mut body);
     bytes
@@ -68,6 +73,8 @@ pub fn decode(bytes: &[u8]) -> Option<MemberRecord> {
     Some(MemberRecord {
         interfaces,
         truncated: flags & FLAG_TRUNCATED != 0,
+        leaving: flags & FLAG_LEAVING != 0,
+        isolated: flags & FLAG_ISOLATED != 0,
     })
 }
 
@@ -77,5 +84,17 @@ pub fn unknown() -> MemberRecord {
     MemberRecord {
         interfaces: BTreeMap::new(),
         truncated: true,
+        ..MemberRecord::default()
     }
+}
+
+/// An encoded record with what the wire alone knows: whether the node leaves or is cut
+/// off. A record that is not there yet becomes one that knows no interface and says so.
+pub fn flagged(bytes: &[u8], leaving: bool, isolated: bool) -> Vec<u8> {
+    let record = MemberRecord {
+        leaving,
+        isolated,
+        ..decode(bytes).unwrap_or_else(unknown)
+    };
+    encode(&record)
 }

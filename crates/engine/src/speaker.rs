@@ -59,14 +59,14 @@ pub struct SpeakerConfig {
 }
 
 impl SpeakerConfig {
-    /// MetalLB's defaults, without membership.
+    /// The defaults, without membership.
     pub fn new(node: impl Into<String>, namespace: impl Into<String>) -> Self {
         Self {
             node: node.into(),
             namespace: namespace.into(),
             lb_class: None,
             ignore_exclude: false,
-            placement: Placement::MetalLb,
+            placement: Placement::Fair,
             discovery: Discovery::Off,
             secret_name: "memberlist".into(),
             queue: QueueConfig::default(),
@@ -305,8 +305,10 @@ impl Speaker {
             !off || here.next().is_some()
         };
         let changed = self.own.update(&self.elector, node, &looked_at, reaches);
-        if let Some(known) = known.filter(|_| interfaces || !changed.services.is_empty()) {
-            let plan = self.own.plan(known, &self.exclusion);
+        let replan = interfaces || changed.tenures || !changed.services.is_empty();
+        if let Some(known) = known.filter(|_| replan || !self.tenured()) {
+            let claims = self.elector.has_claims();
+            let plan = self.own.plan(known, &self.exclusion, claims);
             if *self.plan != plan {
                 self.plan = Arc::new(plan);
             }
@@ -318,6 +320,11 @@ impl Speaker {
                 .into_iter()
                 .for_each(|event| self.queue.push_event(event));
         }
+    }
+
+    /// The plan says how addresses are held exactly when claims are part of the decision.
+    fn tenured(&self) -> bool {
+        self.plan.tenures.is_some() == self.elector.has_claims()
     }
 
     /// The value for the wire; the pointer changes only when it does.

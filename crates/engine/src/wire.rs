@@ -1,7 +1,7 @@
 //! The protocols of one node as one machine: a responder per interface and the membership.
 //!
 //! Owns which responders exist, their failures and retries, the order in which they get to
-//! send, and the start rule. Does not decide which address belongs where (the plan says
+//! send, the start rule, the claims of this node, and its orderly stop. Does not decide which address belongs where (the plan says
 //! so), opens no socket and does not judge who is alive (`members` does).
 //!
 //! ```text
@@ -9,18 +9,25 @@
 //!   interfaces, frames, datagrams ──► Wire ──► WireFacts, events
 //! ```
 
+mod claiming;
 mod guard;
+mod holds;
 mod io;
+mod isolation;
+mod leaving;
 mod port;
 mod start;
+mod told;
 
 #[cfg(test)]
 mod tests;
 
-use crate::facts::{Interface, MembersView};
-use crate::record;
+use crate::facts::Interface;
 use crate::speaker::Desired;
 use guard::Guard;
+use holds::Holds;
+use isolation::Isolation;
+use leaving::Leaving;
 use members::{Keys, Membership, Standing};
 use port::Port;
 use start::Start;
@@ -28,7 +35,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use told::Table;
 
+pub use holds::Moves;
 pub use io::{Action, Counters, Event, Input, Protocol, Transmit, WireFacts};
 pub use l2::FRAMES_PER_TURN;
 
@@ -44,6 +53,9 @@ pub struct WireConfig {
     pub l2: l2::Config,
     /// How long a node that hears nobody listens before it counts on itself (L2-87).
     pub start_delay: Duration,
+    /// How long a node that handed its addresses over stays, silent, so that what is still
+    /// sent to it is forwarded (L2-85).
+    pub linger: Duration,
 }
 
 impl WireConfig {
@@ -54,6 +66,7 @@ impl WireConfig {
             members,
             l2: l2::Config::default(),
             start_delay: Duration::from_secs(1),
+            linger: Duration::ZERO,
         }
     }
 }
@@ -77,16 +90,30 @@ pub struct Wire {
     membership: Option<Membership>,
     start: Start,
     guard: Guard,
+    holds: Holds,
+    /// What the holds have to look at.
+    look: holds::Stale,
+    table: Table,
+    /// Claims of living members are not whole here since then; whether that matters no more.
+    unsure_since: Option<Instant>,
+    sure: bool,
+    isolation: Isolation,
+    leaving: Leaving,
+    /// The member record as the others are told it.
+    record: Arc<[u8]>,
     /// The port that sends next, so that all get their turn.
     next: u32,
     actions: VecDeque<Action>,
     events: VecDeque<Event>,
+    /// Held all along, and to be announced again.
+    announce: Vec<IpAddr>,
     facts: Arc<WireFacts>,
     counters: Counters,
-    left: bool,
     /// The ports may not be as they should: a datagram of the membership alone must not
     /// cost a comparison of all addresses.
     stale: bool,
+    /// The holds have not seen the plan.
+    plan_stale: bool,
     /// The members' view may differ.
     members_stale: bool,
 }
@@ -110,13 +137,22 @@ impl Wire {
             start: Start::new(config.start_delay, membership.is_some()),
             membership,
             guard: Guard::default(),
+            holds: Holds::default(),
+            look: holds::Stale::default(),
+            table: Table::default(),
+            unsure_since: None,
+            sure: true,
+            isolation: Isolation::default(),
+            leaving: Leaving::default(),
+            record: Arc::default(),
             next: 0,
             actions: VecDeque::new(),
             events: VecDeque::new(),
+            announce: Vec::new(),
             facts: Arc::default(),
             counters: Counters::default(),
-            left: false,
             stale: true,
+            plan_stale: true,
             members_stale: true,
             config,
         };
@@ -128,8 +164,10 @@ impl Wire {
     pub fn set_desired(&mut self, desired: Arc<Desired>, now: Instant) {
         self.wake(now);
         let old = std::mem::replace(&mut self.desired, Arc::clone(&desired));
-        self.stale |= old.plan != desired.plan;
-        self.members_stale |= old.member_record != desired.member_record;
+        if old.plan != desired.plan {
+            self.stale = true;
+            self.plan_stale = true;
+        }
         if let Some(membership) = &mut self.membership {
             if old.member_keys != desired.member_keys {
                 let set = Keys::new(&desired.member_keys.0)
@@ -137,11 +175,6 @@ impl Wire {
                 if let Err(error) = set {
                     Self::tell(&mut self.events, &mut self.counters, refused(&error));
                 }
-            }
-            if old.member_record != desired.member_record
-                && let Err(error) = membership.set_record(desired.member_record.to_vec(), now)
-            {
-                Self::tell(&mut self.events, &mut self.counters, refused(&error));
             }
             if old.member_peers != desired.member_peers
                 && let Some(peers) = &desired.member_peers
@@ -158,6 +191,7 @@ impl Wire {
         if self.interfaces != *interfaces {
             self.interfaces.clone_from(interfaces);
             self.stale = true;
+            self.look.all = true;
             for (index, port) in &mut self.ports {
                 port.link_changed(interfaces.get(index), now);
             }
@@ -224,6 +258,10 @@ impl Wire {
         ports
             .chain(self.membership.as_ref().and_then(Membership::poll_timeout))
             .chain(self.start.poll_timeout())
+            .chain(self.holds.poll_timeout())
+            .chain(self.isolation.poll_timeout())
+            .chain(self.leaving.poll_timeout())
+            .chain(self.sure_at())
             .min()
     }
 
@@ -329,22 +367,29 @@ impl Wire {
         self.membership.as_ref()
     }
 
+    /// The node has a default gateway, or none: then it cannot tell whether it is cut off,
+    /// and never gives up (L2-57).
+    pub fn set_gateway(&mut self, there: bool, now: Instant) {
+        self.wake(now);
+        self.isolation.set_gateway(there);
+        self.settle(now);
+    }
+
+    /// The default gateway answered [`Action::ProbeGateway`].
+    pub fn gateway_heard(&mut self, now: Instant) {
+        self.wake(now);
+        self.isolation.heard(now);
+        self.settle(now);
+    }
+
+    /// What became of the addresses this node claimed.
+    pub fn moves(&self) -> &Moves {
+        self.holds.moves()
+    }
+
     /// What was counted beside the machines' own counters.
     pub fn counters(&self) -> &Counters {
         &self.counters
-    }
-
-    /// Stops in good order: the members are told first, so that the next holders begin at
-    /// once, then every responder is silent. Go on polling until
-    /// [`Self::poll_timeout`] is `None` or the patience ends.
-    pub fn leave(&mut self, now: Instant) {
-        if let Some(membership) = &mut self.membership {
-            membership.leave(now);
-        }
-        self.left = true;
-        self.stale = true;
-        self.members_stale = true;
-        self.settle(now);
     }
 
     /// Called first by every input: was this process stopped? Only a node that has
@@ -354,7 +399,7 @@ impl Wire {
         let Some(by) = due.map(|due| now.saturating_duration_since(due)) else {
             return;
         };
-        if by > LATE && !self.left && self.start.is_settled() {
+        if by > LATE && !self.leaving.has_left() && self.start.is_settled() {
             self.counters.late_turns += 1;
             self.start.again(now);
             self.stale = true;
@@ -368,10 +413,7 @@ impl Wire {
 
     /// Brings everything in line with what is known now.
     fn settle(&mut self, now: Instant) {
-        while let Some(event) = self.membership.as_mut().and_then(Membership::poll_event) {
-            self.members_stale = true;
-            Self::tell(&mut self.events, &mut self.counters, Event::Member(event));
-        }
+        self.take_members();
         let known = self.desired.member_peers.as_ref();
         let was_settled = self.start.is_settled();
         if self.start.turn(self.membership.as_ref(), known, now) {
@@ -380,10 +422,20 @@ impl Wire {
         if was_settled != self.start.is_settled() {
             self.stale = true;
             self.members_stale = true;
+            self.look.all = true;
         }
+        self.judge(now);
+        self.tell_record(now);
+        self.settle_holds(now);
+        self.depart(now);
         let stale = std::mem::take(&mut self.stale);
         if stale {
             self.settle_ports(now);
+        }
+        for address in std::mem::take(&mut self.announce) {
+            for port in self.ports.values_mut() {
+                port.announce(address, now);
+            }
         }
         if std::mem::take(&mut self.members_stale) | stale {
             self.publish(stale);
@@ -397,7 +449,7 @@ impl Wire {
         let wanted: BTreeMap<u32, &Interface> = answers
             .keys()
             .filter_map(|index| Some((*index, self.interfaces.get(index)?)))
-            .filter(|(_, interface)| interface.up && interface.ethernet && !self.left)
+            .filter(|(_, interface)| interface.up && interface.ethernet && !self.leaving.has_left())
             .take(PORTS_MAX)
             .collect();
         let gone: Vec<u32> = self
@@ -417,15 +469,28 @@ impl Wire {
             .collect();
         let all: BTreeSet<IpAddr> = answers.values().flatten().copied().collect();
         let first_use = self.first_use();
-        let speaking = self.start.is_settled() && !self.left;
+        let speaking = self.start.is_settled() && !self.leaving.has_left();
+        let claiming = self.membership.is_some() && self.desired.plan.tenures.is_some();
         let nothing = BTreeSet::new();
+        let all: BTreeSet<IpAddr> = match claiming {
+            true => all.into_iter().filter(|a| self.holds.answers(*a)).collect(),
+            false => all,
+        };
         for (index, interface) in wanted {
             let port = self.ports.entry(index).or_insert_with(|| {
                 // A seed of its own, so that two interfaces do not fall into step.
                 let seed = self.seed ^ u64::from(index).wrapping_mul(0x9e37_79b9_7f4a_7c15);
                 Port::new(self.config.l2, interface, seed, now)
             });
-            let here = answers.get(&index).filter(|_| speaking).unwrap_or(&nothing);
+            let planned = answers.get(&index).filter(|_| speaking).unwrap_or(&nothing);
+            let held: BTreeSet<IpAddr>;
+            let here = match claiming {
+                true => {
+                    held = planned.intersection(&all).copied().collect();
+                    &held
+                }
+                false => planned,
+            };
             let ground = port::Ground {
                 own: &macs,
                 speakers: self.guard.speaker_macs(),
@@ -435,61 +500,6 @@ impl Wire {
             if port.wants_open() {
                 self.actions.push_back(port.open(index));
             }
-        }
-    }
-
-    fn publish(&mut self, ports: bool) {
-        let mut facts = WireFacts {
-            members: self.view(),
-            conflicts: Arc::clone(self.guard.conflicts()),
-            ..WireFacts::default()
-        };
-        if ports {
-            for (index, port) in &mut self.ports {
-                let announced = port.announced();
-                if !announced.is_empty() {
-                    facts.announced.insert(*index, announced);
-                }
-                if let Some(why) = port.failure() {
-                    facts.failures.insert(*index, why.to_owned());
-                }
-            }
-        } else {
-            facts.announced.clone_from(&self.facts.announced);
-            facts.failures.clone_from(&self.facts.failures);
-        }
-        if *self.facts != facts {
-            self.facts = Arc::new(facts);
-        }
-    }
-
-    fn view(&self) -> MembersView {
-        let settled = self.start.is_settled();
-        let Some(membership) = &self.membership else {
-            return MembersView {
-                off: true,
-                alive: BTreeMap::new(),
-                settled,
-            };
-        };
-        let mut alive = BTreeMap::new();
-        let read = |bytes: &[u8]| record::decode(bytes).unwrap_or_else(record::unknown);
-        // Standing back for a living node of the same name: nobody may be counted here.
-        if matches!(
-            membership.standing(),
-            Standing::Active | Standing::Left | Standing::NoKey
-        ) {
-            for (name, member) in membership.members() {
-                alive.insert(name.clone(), read(&member.record));
-            }
-            if settled && membership.standing() != Standing::Left {
-                alive.insert(self.config.node.clone(), read(&self.desired.member_record));
-            }
-        }
-        MembersView {
-            off: false,
-            alive,
-            settled,
         }
     }
 

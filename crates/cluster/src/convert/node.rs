@@ -2,7 +2,7 @@
 
 use super::{Convert, FieldError, Meta, Raw, nullable};
 use engine::name::{Kind, NamespacedName};
-use engine::world::{Change, Delta, Node};
+use engine::world::{Change, Delta, MAINTENANCE_ANNOTATION, Node};
 use serde::Deserialize;
 
 #[derive(Debug, Default, Deserialize)]
@@ -66,6 +66,12 @@ impl Convert for Node {
             labels: raw.metadata.labels,
             network_unavailable,
             internal_ips,
+            maintenance: raw
+                .metadata
+                .annotations
+                .0
+                .get(MAINTENANCE_ANNOTATION)
+                .is_some_and(|value| value == "true"),
         })
     }
 

@@ -6,7 +6,7 @@
 use super::group::Group;
 use super::nodes::{Base, Nodes, Standing};
 use super::order::permutation;
-use super::share::Shares;
+use super::placing::Placing;
 use super::verdict::Verdict;
 use super::{ElectOptions, Placement, keeper};
 use crate::alloc;
@@ -34,6 +34,7 @@ pub struct Elector {
     pub(super) slots: BTreeMap<IpAddr, Slot>,
     /// Order of all nodes by digest, by the address that decides.
     orders: BTreeMap<IpAddr, Box<[u16]>>,
+    placing: Placing,
     dirty: Dirty,
     examined: BTreeSet<NamespacedName>,
 }
@@ -46,6 +47,9 @@ pub(super) struct Slot {
     /// old leader.
     pub(super) keepers: Vec<Arc<Service>>,
     pub(super) group: Option<Arc<Group>>,
+    /// No Service that kept it before keeps it now, and somebody else may still answer for
+    /// the old one (L2-90).
+    pub(super) renewed: bool,
 }
 
 /// What has to be looked at again.
@@ -57,6 +61,8 @@ struct Dirty {
     namespaces: bool,
     services: BTreeSet<NamespacedName>,
     slices: BTreeSet<NamespacedName>,
+    /// Addresses on which the claims differ.
+    claims: BTreeSet<IpAddr>,
 }
 
 impl Elector {
@@ -79,6 +85,11 @@ impl Elector {
 
     /// Who is alive now.
     pub fn set_members(&mut self, members: &MembersView) {
+        if !Arc::ptr_eq(&self.members.claims, &members.claims) {
+            let differing = members.claims.differing(&self.members.claims);
+            self.dirty.claims.extend(differing);
+            self.members.claims = Arc::clone(&members.claims);
+        }
         if self.members != *members {
             self.members = members.clone();
             self.dirty.nodes = true;
@@ -104,6 +115,7 @@ impl Elector {
     /// Decides again what has to be, and tells the addresses that were looked at.
     pub fn update(&mut self, world: &World) -> BTreeSet<IpAddr> {
         let mut affected = BTreeSet::new();
+        let first = !self.dirty.seen;
         let mut dirty = std::mem::replace(
             &mut self.dirty,
             Dirty {
@@ -145,14 +157,21 @@ impl Elector {
             self.examine(world, name, &mut affected);
         }
         self.examined = dirty.services;
+        if self.options.placement == Placement::Fair {
+            let ours = dirty.claims.iter().filter(|a| self.slots.contains_key(a));
+            affected.extend(ours);
+        }
         if dirty.namespaces {
             let contested = self.slots.iter().filter(|(_, slot)| slot.holders.len() > 1);
             affected.extend(contested.map(|(address, _)| *address));
         }
-        self.settle_keepers(world, &affected);
+        self.settle_keepers(world, &affected, first);
         let mut decided = self.regroup(affected);
         if self.options.placement == Placement::Fair && !decided.is_empty() {
-            decided.extend(self.place());
+            decided.extend(self.place(&decided));
+        }
+        for address in &decided {
+            self.settle_renewed(*address);
         }
         decided
     }
@@ -163,6 +182,7 @@ impl Elector {
         self.verdicts.clear();
         self.slots.clear();
         self.orders.clear();
+        self.placing.clear();
         self.slices = Slices::default();
         for stored in world.endpoint_slices.iter() {
             self.slices.add(&stored.object);
@@ -226,16 +246,30 @@ impl Elector {
         }
     }
 
-    fn settle_keepers(&mut self, world: &World, affected: &BTreeSet<IpAddr>) {
+    fn settle_keepers(&mut self, world: &World, affected: &BTreeSet<IpAddr>, first: bool) {
         let options = alloc::Options {
             lb_class: self.options.lb_class.clone(),
             ..alloc::Options::default()
         };
         for address in affected {
             if let Some(slot) = self.slots.get_mut(address) {
-                slot.keepers = keeper::kept(&slot.holders, *address, world, &self.pools, &options);
+                let kept = keeper::kept(&slot.holders, *address, world, &self.pools, &options);
+                let old = std::mem::replace(&mut slot.keepers, kept);
+                let stays = |old: &Arc<Service>| slot.keepers.iter().any(|k| k.name == old.name);
+                slot.renewed |= !first && !old.iter().any(stays);
             }
         }
+    }
+
+    /// The old holder has let go: nobody but the owner claims the address.
+    fn settle_renewed(&mut self, address: IpAddr) {
+        let Some(slot) = self.slots.get_mut(&address).filter(|slot| slot.renewed) else {
+            return;
+        };
+        let owner = slot.group.as_ref().and_then(|group| group.owner);
+        let owner = owner.map(|owner| self.nodes.name(owner));
+        let mut claims = self.members.claims.on(address).iter();
+        slot.renewed = claims.any(|claim| Some(&*claim.node) != owner);
     }
 
     /// Step 2 for the groups of these addresses.
@@ -316,50 +350,23 @@ impl Elector {
         group
     }
 
-    /// The bounded share over all addresses, and those whose owner it moved. A group
-    /// counts once, however many addresses hang together in it.
-    fn place(&mut self) -> BTreeSet<IpAddr> {
-        // (candidates, best of them in order of node) → groups with the order to go down.
-        type Class = (Vec<u16>, Vec<u16>);
-        type Placed = (Arc<Group>, Vec<u16>);
-        let mut classes: BTreeMap<Class, Vec<Placed>> = BTreeMap::new();
-        for (address, slot) in &self.slots {
-            let Some(group) = slot
-                .group
-                .as_ref()
-                .filter(|g| g.addresses.first() == Some(address))
-            else {
-                continue;
-            };
-            let candidates = group.candidates(self, self.order(group.key));
-            let Some((_, best)) = candidates.first() else {
-                continue;
-            };
-            let level = candidates.iter().take_while(|(_, score)| score == best);
-            let top: Vec<u16> = level.map(|(node, _)| *node).collect();
-            let mut all: Vec<u16> = candidates.iter().map(|(node, _)| *node).collect();
-            let mut sorted_top = top.clone();
-            all.sort_unstable();
-            sorted_top.sort_unstable();
-            let class = classes.entry((all, sorted_top)).or_default();
-            class.push((Arc::clone(group), top));
+    /// Holders keep, the others go by the bounded share; tells the addresses whose owner
+    /// that moved. A group counts once, however many addresses hang together in it.
+    fn place(&mut self, decided: &BTreeSet<IpAddr>) -> BTreeSet<IpAddr> {
+        let mut seats = BTreeMap::new();
+        for address in decided {
+            let group = self.slots.get(address).and_then(|slot| slot.group.as_ref());
+            if let Some(group) = group.filter(|g| g.addresses.first() == Some(address)) {
+                seats.extend(group.seat(self).map(|seat| (*address, seat)));
+            }
         }
+        let owners = self.placing.update(decided, seats, &self.orders);
         let mut moved = BTreeSet::new();
-        for ((_, top), mut groups) in classes {
-            groups.sort_by(
-                |(a, _), (b, _)| match (a.services.first(), b.services.first()) {
-                    (Some(a), Some(b)) => keeper::by_creation(a, b),
-                    _ => std::cmp::Ordering::Equal,
-                },
-            );
-            // Claims: holders that stay candidates are counted here, before the others.
-            let mut shares = Shares::new(groups.len(), top.len());
-            for (group, order) in groups {
-                let owner = shares.place(&order);
-                if group.owner != owner {
-                    moved.extend(&group.addresses);
-                    self.hand_over(&group, owner);
-                }
+        for (address, owner) in owners {
+            let group = self.slots.get(&address).and_then(|s| s.group.clone());
+            if let Some(group) = group.filter(|group| group.owner != owner) {
+                moved.extend(&group.addresses);
+                self.hand_over(&group, owner);
             }
         }
         moved

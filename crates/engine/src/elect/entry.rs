@@ -2,14 +2,15 @@
 //!
 //! Owns no state; everything is read from the elector.
 
+use super::Placement;
 use super::elector::{Elector, Slot};
 use super::group::Group;
 use super::keeper;
 use super::nodes::Standing;
 use crate::name::{Kind, NamespacedName};
-use crate::plan::{Announcement, InterfaceSet, L2Entry, Refusal};
+use crate::plan::{Announcement, InterfaceSet, L2Entry, Refusal, Tenure};
 use crate::problem::{Problem, Severity, reason};
-use crate::world::Service;
+use crate::world::{MOVE_ANNOTATION, Service};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -50,6 +51,7 @@ impl Elector {
                 .map(|(node, _)| self.nodes().name(*node).to_owned())
                 .collect(),
             refusals,
+            claims: self.members.claims.on(address).to_vec(),
         })
     }
 
@@ -73,6 +75,31 @@ impl Elector {
         Some(Announcement {
             services: self.served(group, address, me),
             interfaces: self.interfaces_at(group, address, me)?,
+        })
+    }
+
+    /// Claims are part of the decision: not under MetalLB's placement, nor without a
+    /// membership that carries them.
+    pub fn has_claims(&self) -> bool {
+        self.options.placement == Placement::Fair && !self.members.off
+    }
+
+    /// Whether a node claims an address.
+    pub fn claims(&self, address: IpAddr, node: &str) -> bool {
+        self.members.claims.term(address, node).is_some()
+    }
+
+    /// How a node that announces an address is to hold it.
+    pub fn tenure(&self, address: IpAddr, node: &str) -> Option<Tenure> {
+        let slot = self.slots.get(&address)?;
+        let claims = self.members.claims.on(address).iter();
+        let foreign = claims.filter(|claim| &*claim.node != node);
+        let over = foreign.map(|claim| claim.term).max();
+        Some(Tenure {
+            key: slot.group.as_ref()?.key,
+            over: over.unwrap_or(0),
+            renewed: slot.renewed && over.is_some(),
+            handing: false,
         })
     }
 
@@ -113,6 +140,11 @@ impl Elector {
             for service in apart.filter(|service| told.insert((*service).clone())) {
                 problems.push(self.no_common(*address, service));
             }
+            let group = slot
+                .group
+                .iter()
+                .filter(|g| g.addresses.first() == Some(address));
+            problems.extend(group.flat_map(|group| self.refused_moves(group)));
         }
         problems.extend(self.unknown_interfaces());
         problems
@@ -153,6 +185,30 @@ impl Elector {
                     .interfaces(node, &self.named(&v.advertisements))
             })
             .reduce(|all, more| all.union(&more))
+    }
+
+    /// Moves that cannot be: the node named may not announce the Service.
+    fn refused_moves(&self, group: &Group) -> Vec<Problem> {
+        if self.options.placement != Placement::Fair {
+            return Vec::new();
+        }
+        let refused = group.targets().filter_map(|(service, name)| {
+            let why = match self.nodes().index(name) {
+                None => "there is no such Node".to_owned(),
+                Some(node) => match group.standing(self, node) {
+                    Standing::Candidate(_) => return None,
+                    Standing::Refused(why) => format!("it is no candidate: {}", why.as_str()),
+                },
+            };
+            Some(Problem::new(
+                Severity::Warning,
+                Kind::Service,
+                &service.name,
+                reason::MOVE_TARGET,
+                format!("metadata.annotations[{MOVE_ANNOTATION:?}] names {name:?}: {why}; its addresses stay where they are"),
+            ))
+        });
+        refused.collect()
     }
 
     fn no_common(&self, address: IpAddr, service: &NamespacedName) -> Problem {

@@ -6,10 +6,12 @@
 
 use super::elector::Elector;
 use super::nodes::Standing;
+use super::placing::{ClassKey, Seat};
 use super::verdict::Verdict;
+use crate::claims;
 use crate::name::NamespacedName;
 use crate::plan::Refusal;
-use crate::world::Service;
+use crate::world::{MOVE_ANNOTATION, Service};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -126,6 +128,65 @@ impl Group {
         let stand = self.stand(elector);
         let refused = Standing::Refused(Refusal::NoUsableInterface);
         order.iter().find(|node| stand(**node) == refused).copied()
+    }
+}
+
+impl Group {
+    /// Its seat in the fold; none when nobody may announce it.
+    pub(super) fn seat(&self, elector: &Elector) -> Option<Seat> {
+        let verdict = elector.verdict(&self.reference)?;
+        let base = elector.base(&verdict.advertisements)?;
+        let plain = self.common.is_none() && verdict.local.is_none();
+        let class = if plain && verdict.blocked.is_none() {
+            Arc::clone(base.class()?)
+        } else {
+            let stand = self.stand(elector);
+            let scored = elector.nodes().all().filter_map(|node| match stand(node) {
+                Standing::Candidate(score) => Some((node, score)),
+                Standing::Refused(_) => None,
+            });
+            let scored: Vec<(u16, u64)> = scored.collect();
+            Arc::new(ClassKey::of(scored.into_iter())?)
+        };
+        let first = self.services.first()?;
+        Some(Seat {
+            holder: self.holder(elector, &class),
+            class,
+            rank: (
+                first.created.unwrap_or(i64::MAX),
+                first.name.clone(),
+                *self.addresses.first()?,
+            ),
+            key: self.key,
+        })
+    }
+
+    /// The node a person has named, else the one whose claim wins among the candidates.
+    /// The address that decides the order speaks first, so that a group has one holder.
+    fn holder(&self, elector: &Elector, class: &ClassKey) -> Option<u16> {
+        let candidate = |name: &str| {
+            let node = elector.nodes().index(name)?;
+            class.candidates.binary_search(&node).ok().map(|_| node)
+        };
+        if let Some(node) = self.targets().find_map(|(_, name)| candidate(name)) {
+            return Some(node);
+        }
+        let claims = elector.members.claims.as_ref();
+        let rest = self.addresses.iter().filter(|a| **a != self.key);
+        std::iter::once(&self.key).chain(rest).find_map(|address| {
+            let able = claims.on(*address).iter();
+            let able = able.filter(|claim| candidate(&claim.node).is_some());
+            let (node, _) = claims::best(able.map(|c| (&*c.node, c.term)), self.key)?;
+            candidate(node)
+        })
+    }
+
+    /// The nodes that Services ask for, by creation of the Service.
+    pub(super) fn targets(&self) -> impl Iterator<Item = (&Arc<Service>, &str)> + '_ {
+        self.services.iter().filter_map(|service| {
+            let node = service.annotations.get(MOVE_ANNOTATION)?;
+            Some((service, node.trim()))
+        })
     }
 }
 

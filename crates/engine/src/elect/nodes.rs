@@ -4,6 +4,7 @@
 //! that 10,000 Services cost a handful of tables.
 
 use super::ElectOptions;
+use super::placing::ClassKey;
 use crate::config::Advertisement;
 use crate::facts::{MemberRecord, MembersView};
 use crate::plan::{InterfaceSet, Refusal};
@@ -31,6 +32,7 @@ pub(super) enum Standing {
 pub(super) struct Base {
     standing: Vec<Standing>,
     best: Option<u64>,
+    class: Option<Arc<ClassKey>>,
 }
 
 impl Base {
@@ -45,6 +47,11 @@ impl Base {
     /// The best score any node has; none when no node may.
     pub(super) fn best(&self) -> Option<u64> {
         self.best
+    }
+
+    /// The class of the addresses that any of its candidates may announce.
+    pub(super) fn class(&self) -> Option<&Arc<ClassKey>> {
+        self.class.as_ref()
     }
 }
 
@@ -98,7 +105,13 @@ impl Nodes {
             Standing::Refused(_) => None,
         };
         let best = standing.iter().filter_map(score).max();
-        Base { standing, best }
+        let scored = (0u16..).zip(&standing);
+        let class = ClassKey::of(scored.filter_map(|(node, s)| Some((node, score(s)?))));
+        Base {
+            standing,
+            best,
+            class: class.map(Arc::new),
+        }
     }
 
     /// Where a node announces by these advertisements; none when no one selects it.
@@ -139,11 +152,20 @@ fn stand(
     if !members.off && record.is_none() {
         return Standing::Refused(Refusal::NotAlive);
     }
+    if record.is_some_and(|record| record.isolated) {
+        return Standing::Refused(Refusal::Isolated);
+    }
+    if record.is_some_and(|record| record.leaving) {
+        return Standing::Refused(Refusal::Leaving);
+    }
     if node.network_unavailable {
         return Standing::Refused(Refusal::NodeNetworkUnavailable);
     }
     if !options.ignore_exclude && node.labels.contains_key(EXCLUDE_LABEL) {
         return Standing::Refused(Refusal::NodeLabeledExcludeBalancers);
+    }
+    if node.maintenance {
+        return Standing::Refused(Refusal::Maintenance);
     }
     if options.interfaces_known && record.is_some_and(|record| !reaches(record, &interfaces)) {
         return Standing::Refused(Refusal::NoUsableInterface);

@@ -1,8 +1,7 @@
 //! The bounded share: nobody carries much more than the others (design/ownership.md, 4).
 //!
-//! Owns the arithmetic and the fold over addresses in order. Does not know claims: a
-//! holder that keeps its address is counted by the caller through [`Shares::count`]
-//! before the free ones are placed; that is the seam for sticky claims.
+//! Owns the arithmetic and the fold over addresses in order. Who keeps an address by its
+//! claim is counted by the caller through [`Shares::count`] before the free ones are placed.
 
 use std::collections::BTreeMap;
 
@@ -33,22 +32,24 @@ impl<N: Ord + Clone> Shares<N> {
         }
     }
 
-    /// Counts an address for a node that has it already.
-    pub fn count(&mut self, node: N) {
-        *self.carried.entry(node).or_default() += 1;
+    /// Counts addresses for a node that has them already.
+    pub fn count(&mut self, node: N, addresses: usize) {
+        *self.carried.entry(node).or_default() += addresses;
     }
 
     /// Gives one more address to the first of `order` that is below its share; to the
     /// least loaded one when all are at it (only claims can bring that about). `None`
     /// when nobody is in the order.
-    pub fn place(&mut self, order: &[N]) -> Option<N> {
+    pub fn place<'a>(&mut self, order: impl IntoIterator<Item = &'a N> + Clone) -> Option<N>
+    where
+        N: 'a,
+    {
         let carried = |node: &N| self.carried.get(node).copied().unwrap_or_default();
-        let node = order
-            .iter()
-            .find(|node| carried(node) < self.limit)
-            .or_else(|| order.iter().min_by_key(|node| carried(node)))?
+        let below = order.clone().into_iter().find(|n| carried(n) < self.limit);
+        let node = below
+            .or_else(|| order.into_iter().min_by_key(|node| carried(node)))?
             .clone();
-        self.count(node.clone());
+        self.count(node.clone(), 1);
         Some(node)
     }
 }

@@ -1,6 +1,7 @@
 //! Who answers for an address: orders, shares, refusals, memory.
 
 pub(crate) mod build;
+mod claims;
 mod memory;
 mod placement;
 mod refusals;

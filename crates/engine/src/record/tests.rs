@@ -9,7 +9,7 @@ fn record(names: &[&str]) -> MemberRecord {
             .iter()
             .map(|name| ((*name).to_owned(), [2, 0, 0, 0, 0, 7]))
             .collect(),
-        truncated: false,
+        ..MemberRecord::default()
     }
 }
 
@@ -37,6 +37,17 @@ fn is_cut_and_says_so_when_it_does_not_fit() {
 }
 
 #[test]
+fn the_flags_of_the_wire_are_laid_over_a_record() {
+    let bytes = encode(&record(&["eth0"]));
+    let leaving = decode(&flagged(&bytes, true, false)).unwrap();
+    assert!(leaving.leaving && !leaving.isolated);
+    assert_eq!(leaving.interfaces, record(&["eth0"]).interfaces);
+    let back = flagged(&flagged(&bytes, true, true), false, false);
+    assert_eq!(back, bytes);
+    assert!(decode(&flagged(&[], true, false)).unwrap().truncated);
+}
+
+#[test]
 fn another_version_and_bytes_left_over_are_refused() {
     assert_eq!(decode(&[]), None);
     assert_eq!(decode(&[1]), None);
@@ -59,8 +70,10 @@ proptest! {
     fn what_is_read_reads_the_same_again(
         names in proptest::collection::btree_map("[a-z0-9.@-]{1,15}", any::<[u8; 6]>(), 0..80),
         truncated: bool,
+        leaving: bool,
+        isolated: bool,
     ) {
-        let record = MemberRecord { interfaces: names, truncated };
+        let record = MemberRecord { interfaces: names, truncated, leaving, isolated };
         let bytes = encode(&record);
         prop_assert!(bytes.len() <= RECORD_BYTES_MAX);
         let once = decode(&bytes).unwrap();

@@ -84,7 +84,7 @@ pub(super) fn keys(config: &SpeakerConfig, world: &World) -> MemberKeys {
 pub(super) fn record(known: &BTreeMap<u32, Interface>, exclusion: &Exclusion) -> Arc<[u8]> {
     let record = MemberRecord {
         interfaces: usable(known, exclusion),
-        truncated: false,
+        ..MemberRecord::default()
     };
     record::encode(&record).into()
 }

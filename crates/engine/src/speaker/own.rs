@@ -4,10 +4,12 @@ use crate::elect::Elector;
 use crate::facts::Interface;
 use crate::interfaces::{self, Exclusion, usability};
 use crate::name::NamespacedName;
-use crate::plan::{Announcement, InterfaceSet, NodePlan};
+use crate::plan::{Announcement, InterfaceSet, NodePlan, Tenure};
 use crate::problem::Problem;
+use crate::world::Service;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// What is announced here, and what nobody can announce and this node has told.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +18,10 @@ pub(super) struct Own {
     /// Addresses by Service.
     services: BTreeMap<NamespacedName, BTreeSet<IpAddr>>,
     failing: BTreeMap<IpAddr, Announcement>,
+    /// How what is announced is held; and what another node is to hold and this one still
+    /// claims, with where it was announced. Empty without claims.
+    tenures: BTreeMap<IpAddr, Tenure>,
+    handing: BTreeMap<IpAddr, Announcement>,
 }
 
 /// What an update changed.
@@ -25,6 +31,8 @@ pub(super) struct Changed {
     pub(super) services: BTreeSet<NamespacedName>,
     /// Addresses that nobody can announce any more, for this node to tell.
     pub(super) failures: Vec<(IpAddr, Announcement)>,
+    /// How an address is held differs.
+    pub(super) tenures: bool,
 }
 
 impl Own {
@@ -43,6 +51,7 @@ impl Own {
                 Some(new) if !reaches(&new.interfaces) => (None, Some(new)),
                 new => (new, None),
             };
+            changed.tenures |= self.hand_over(elector, node, *address, new.as_ref());
             let old = self.announcements.get(address);
             if old != new.as_ref() {
                 let services =
@@ -83,11 +92,50 @@ impl Own {
         changed
     }
 
+    /// How the address is held from now on; true when it differs. Called before the
+    /// announcement is replaced.
+    fn hand_over(
+        &mut self,
+        elector: &Elector,
+        node: &str,
+        address: IpAddr,
+        new: Option<&Announcement>,
+    ) -> bool {
+        if !elector.has_claims() {
+            return false;
+        }
+        let old = self.announcements.get(&address);
+        let old = old.or_else(|| self.handing.get(&address));
+        let handed = old.filter(|old| {
+            let same = |keeper: &Arc<Service>| old.services.contains(&keeper.name);
+            // To another Service it is given back, not handed over (L2-90).
+            new.is_none()
+                && elector.claims(address, node)
+                && elector.owner(address).is_some_and(|owner| owner != node)
+                && elector.keepers(address).iter().any(same)
+        });
+        let handed = handed.cloned();
+        let tenure = elector.tenure(address, node).map(|tenure| Tenure {
+            handing: handed.is_some(),
+            ..tenure
+        });
+        let tenure = tenure.filter(|_| new.is_some() || handed.is_some());
+        match handed {
+            Some(handed) => self.handing.insert(address, handed),
+            None => self.handing.remove(&address),
+        };
+        match tenure {
+            Some(tenure) => self.tenures.insert(address, tenure) != Some(tenure),
+            None => self.tenures.remove(&address).is_some(),
+        }
+    }
+
     /// Addresses that were looked at before and may be gone now.
     pub(super) fn addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
         self.announcements
             .keys()
             .chain(self.failing.keys())
+            .chain(self.handing.keys())
             .copied()
     }
 
@@ -107,7 +155,13 @@ impl Own {
     }
 
     /// The plan on the interfaces that there are; each usable one has a key.
-    pub(super) fn plan(&self, known: &BTreeMap<u32, Interface>, exclusion: &Exclusion) -> NodePlan {
+    /// `claims`: how each address is held is part of it.
+    pub(super) fn plan(
+        &self,
+        known: &BTreeMap<u32, Interface>,
+        exclusion: &Exclusion,
+        claims: bool,
+    ) -> NodePlan {
         let usable: Vec<&Interface> = known
             .values()
             .filter(|interface| usability(interface, exclusion).is_ok())
@@ -120,7 +174,7 @@ impl Own {
             let Some(set) = answers.get_mut(&interface.index) else {
                 continue;
             };
-            let here = self.announcements.iter();
+            let here = self.announcements.iter().chain(&self.handing);
             set.extend(
                 here.filter(|(_, a)| a.interfaces.selects(&interface.name))
                     .map(|(ip, _)| *ip),
@@ -129,6 +183,7 @@ impl Own {
         NodePlan {
             answers,
             announcements: self.announcements.clone(),
+            tenures: claims.then(|| self.tenures.clone()),
         }
     }
 

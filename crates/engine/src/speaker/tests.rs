@@ -1,5 +1,6 @@
 //! The speaker, alone and with others on a virtual LAN.
 
 mod alone;
+mod claims;
 pub(crate) mod lan;
 mod together;

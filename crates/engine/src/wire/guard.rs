@@ -94,14 +94,24 @@ impl Guard {
 impl Wire {
     /// Which addresses were never announced by any speaker (L2-51)? Without membership nobody can tell, and then a
     /// takeover must not be delayed.
-    ///
-    /// `GAP:` once another speaker was met it is not known, before claims carry terms; then nothing is probed.
+    /// With claims: those that this node claims with the first term, so that nobody was ever seen to claim them.
     pub(super) fn first_use(&self) -> impl Fn(IpAddr) -> bool + use<> {
         let alone = |membership: &members::Membership| membership.members().is_empty();
         let virgin = !self.guard.met && self.membership.as_ref().is_some_and(alone);
+        let claiming = self.membership.is_some() && self.desired.plan.tenures.is_some();
+        let firsts: Option<BTreeSet<IpAddr>> = claiming.then(|| {
+            let claims = self.holds.claims().filter(|(_, term)| *term == 1);
+            claims.map(|(address, _)| address).collect()
+        });
         let facts = Arc::clone(&self.facts);
         // What is announced on one interface is nothing new on another.
-        move |address| virgin && !facts.announced.values().any(|set| set.contains(&address))
+        let first = move |address: &IpAddr| match &firsts {
+            Some(firsts) => firsts.contains(address),
+            None => virgin,
+        };
+        move |address| {
+            first(&address) && !facts.announced.values().any(|set| set.contains(&address))
+        }
     }
 
     /// The interfaces of the speakers, for the responders.

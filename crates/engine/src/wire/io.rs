@@ -98,6 +98,9 @@ pub enum Action {
         /// The group.
         group: Ipv6Addr,
     },
+    /// Ask the default gateway whether it is there, by ARP or Neighbor Discovery; tell
+    /// [`super::Wire::gateway_heard`] if it is.
+    ProbeGateway,
     /// Leave a group; always succeeds.
     LeaveGroup {
         /// The interface.
@@ -158,6 +161,16 @@ pub enum Event {
     },
     /// Answering goes on after [`Event::Late`].
     Resumed,
+    /// Fewer than half of the members and not the default gateway are in reach: this node
+    /// gives up what it holds (L2-57).
+    Isolated,
+    /// The members or the gateway are in reach again.
+    Reconnected,
+    /// This node hands over what it holds before it stops.
+    Leaving {
+        /// How many addresses.
+        addresses: usize,
+    },
     /// The keys or the record were refused; the old ones stay.
     MembershipRefused(String),
 }

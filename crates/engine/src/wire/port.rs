@@ -98,6 +98,13 @@ impl Port {
         }
     }
 
+    /// Starts the burst of an address again.
+    pub(super) fn announce(&mut self, address: IpAddr, now: Instant) {
+        if self.responder.addresses().contains(&address) {
+            self.responder.announce(address, now);
+        }
+    }
+
     /// Answers nothing until it is settled again.
     pub(super) fn silence(&mut self, now: Instant) {
         let nothing = BTreeSet::new();

@@ -1,7 +1,8 @@
 //! The start rule: listen first (L2-87).
 //!
-//! A node counts on itself once it has heard the members it could join, or after the start
-//! delay when there is nobody. The same rule runs again after a turn that came too late.
+//! A node counts on itself once it has heard the members it could join and knows what they
+//! claim, or after the start delay when there is nobody. The same rule runs again after a
+//! turn that came too late: the claims of this node may have been beaten meanwhile.
 
 use members::{DropReason, Membership, Standing};
 use std::collections::BTreeSet;
@@ -16,6 +17,10 @@ const OTHERS: Duration = Duration::from_millis(200);
 /// frames did that are discarded meanwhile.
 const DRAIN: Duration = Duration::from_millis(100);
 
+/// How long the claims of members that were heard are waited for: one that speaks but does
+/// not tell its claims must not keep the others silent for good.
+const CLAIMS: Duration = Duration::from_secs(3);
+
 /// Where the node stands.
 #[derive(Clone, Debug)]
 pub(super) struct Start {
@@ -23,6 +28,8 @@ pub(super) struct Start {
     state: State,
     /// Listening because a turn came late.
     again: bool,
+    /// When the rule is to be looked at though nothing is heard.
+    look_at: Option<Instant>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +55,7 @@ impl Start {
             delay,
             state,
             again: false,
+            look_at: None,
         }
     }
 
@@ -70,6 +78,7 @@ impl Start {
     /// The turn came late: listen again.
     pub(super) fn again(&mut self, now: Instant) {
         self.again = true;
+        self.look_at = Some(now);
         self.state = State::Listening {
             since: now,
             heard: None,
@@ -98,25 +107,25 @@ impl Start {
         // One of the peers is this node itself, where discovery lists it.
         let all_heard =
             membership.members().len() + 1 >= peers.len() && !membership.members().is_empty();
-        let done = match heard {
-            Some(_) if self.again || all_heard => true,
-            Some(heard) => now >= (heard + OTHERS).min(since + self.delay),
-            None => now >= since + self.delay,
+        let at = match heard {
+            Some(_) if !membership.claims_known() => since + CLAIMS,
+            Some(_) if self.again || all_heard => now,
+            Some(heard) => (heard + OTHERS).min(since + self.delay),
+            // Members that were there may have taken over what this node held.
+            None if self.again && !membership.members().is_empty() => since + CLAIMS,
+            None => since + self.delay,
         };
-        if done {
-            self.state = State::Settled;
+        if now < at {
+            self.look_at = Some(at);
+            return false;
         }
-        done && std::mem::take(&mut self.again)
+        self.state = State::Settled;
+        self.look_at = None;
+        std::mem::take(&mut self.again)
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        match self.state {
-            State::Listening { since, heard } => {
-                let alone = since + self.delay;
-                Some(heard.map_or(alone, |heard| alone.min(heard + OTHERS)))
-            }
-            State::Waiting | State::Settled => None,
-        }
+        self.look_at
     }
 }
 

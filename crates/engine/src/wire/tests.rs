@@ -365,6 +365,7 @@ proptest! {
                     Action::Close { ifindex } => {
                         opened.remove(&ifindex);
                     }
+                    Action::ProbeGateway => panic!("there is no gateway"),
                     Action::SetFilter { ifindex, .. }
                     | Action::JoinGroup { ifindex, .. }
                     | Action::LeaveGroup { ifindex, .. } => prop_assert!(opened.contains(&ifindex)),

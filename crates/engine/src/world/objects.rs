@@ -122,6 +122,8 @@ pub struct Node {
     pub network_unavailable: bool,
     /// `status.addresses` of type InternalIP.
     pub internal_ips: Vec<IpAddr>,
+    /// Annotation [`MAINTENANCE_ANNOTATION`] is `true`.
+    pub maintenance: bool,
 }
 
 /// IP family.
@@ -278,6 +280,12 @@ impl Service {
 /// directory of manifests says instead. It counts on a real cluster too, where only a
 /// Service without a selector lacks slices.
 pub const ENDPOINTS_ANNOTATION: &str = "harbinger.dev/endpoints";
+
+/// On a Service: the node that is to hold its addresses, as long as it is a candidate.
+pub const MOVE_ANNOTATION: &str = "harbinger.dev/move-to";
+
+/// On a Node: `true` gives what it holds to others, make before break.
+pub const MAINTENANCE_ANNOTATION: &str = "harbinger.dev/maintenance";
 
 /// Prefixes of the annotations that are kept.
 pub const ANNOTATION_PREFIXES: [&str; 3] =

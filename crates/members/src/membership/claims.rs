@@ -275,6 +275,14 @@ impl Membership {
         fellows.all(|fellow| fellow.is_known || !fellow.is_awaited)
     }
 
+    /// The claims of every living member have been whole here since it came up, or since this process was stopped. Unlike
+    /// [`Self::claims_known`] it also turns false when a member comes later, as after a partition.
+    #[must_use]
+    pub fn claims_whole(&self) -> bool {
+        let mut fellows = self.exchange.fellows.values();
+        fellows.all(|fellow| fellow.is_known)
+    }
+
     /// Sends what is due, at most [`MAX_DATAGRAMS_PER_TURN`].
     pub(super) fn exchange_claims(&mut self, now: Instant) {
         if self.exchange.due_at.is_none_or(|at| at > now) {

@@ -181,6 +181,18 @@ impl Build {
         self.service(service).slice(slice)
     }
 
+    /// A node claims an address with a term; none: no longer.
+    pub(crate) fn claim(
+        &mut self,
+        address: &str,
+        node: &str,
+        term: impl Into<Option<u64>>,
+    ) -> &mut Self {
+        let claims = Arc::make_mut(&mut self.members.claims);
+        claims.set(address.parse().unwrap(), &Arc::from(node), term.into());
+        self
+    }
+
     pub(crate) fn dead(&mut self, node: &str) -> &mut Self {
         self.members.alive.remove(node);
         self
@@ -194,7 +206,7 @@ impl Build {
                 .iter()
                 .map(|n| ((*n).to_owned(), [2, 0, 0, 0, 0, 1]))
                 .collect(),
-            truncated: false,
+            ..MemberRecord::default()
         };
         self.members.alive.insert(node.to_owned(), record);
         self

@@ -2,7 +2,7 @@
 
 use super::build::*;
 use crate::config;
-use crate::elect::{Elector, Placement, big, entries};
+use crate::elect::{ElectOptions, Elector, Placement, big, entries};
 use crate::facts::MembersView;
 use crate::world::{Change, Delta, Service, TrafficPolicy, World};
 use proptest::prelude::*;
@@ -41,6 +41,11 @@ enum Step {
         at: u8,
         alive: bool,
     },
+    Claim {
+        first: u8,
+        node: u8,
+        term: Option<u64>,
+    },
     Forget,
 }
 
@@ -56,6 +61,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0..2u8, any::<bool>(), 0..3u8).prop_map(|(at, rack, weight)| Step::Advertisement { at, rack, weight }),
         1 => (0..2u8).prop_map(Step::NoAdvertisement),
         2 => (0..4u8, any::<bool>()).prop_map(|(at, alive)| Step::Member { at, alive }),
+        6 => (0..6u8, 0..5u8, proptest::option::of(0..3u64)).prop_map(|(first, node, term)| Step::Claim { first, node, term }),
         1 => Just(Step::Forget),
     ]
 }
@@ -121,7 +127,7 @@ fn change(step: Step) -> Option<Change> {
         Step::NoAdvertisement(at) => {
             Change::L2Advertisement(Delta::Delete(advertisement(&format!("a{at}")).name))
         }
-        Step::Member { .. } | Step::Forget => return None,
+        Step::Member { .. } | Step::Claim { .. } | Step::Forget => return None,
     })
 }
 
@@ -139,6 +145,14 @@ fn same_plan(steps: Vec<Step>, placement: Placement) -> Result<(), TestCaseError
             }
             Step::Member { at, alive: false } => {
                 build.members.alive.remove(&format!("n{at}"));
+            }
+            Step::Claim { first, node, term } => {
+                let family = if *term == Some(2) {
+                    "fc00::"
+                } else {
+                    "10.0.0."
+                };
+                build.claim(&format!("{family}{first}"), &format!("n{node}"), *term);
             }
             Step::Forget => elector.forget(),
             _ => {}
@@ -209,7 +223,7 @@ fn alive(nodes: u32) -> MembersView {
 fn ready(world: &World, nodes: u32) -> Elector {
     let (pools, _) = config::pools(world, NAMESPACE);
     let (ads, _) = config::l2_advertisements(world, &pools, NAMESPACE);
-    let mut elector = Elector::default();
+    let mut elector = Elector::new(metallb());
     elector.set_config(Arc::new(pools), ads);
     elector.set_members(&alive(nodes));
     elector.update(world);
@@ -261,8 +275,16 @@ fn a_death_moves_only_what_the_dead_held() {
         }
     }
     let (pools, ads) = (elector_config(&world).0, elector_config(&world).1);
-    let fresh = entries(&world, &pools, &ads, &members, &Default::default()).0;
+    let fresh = entries(&world, &pools, &ads, &members, &metallb()).0;
     assert_eq!(fresh, elector.entries());
+}
+
+/// Without the share, where one more address may move another that nobody holds yet.
+fn metallb() -> ElectOptions {
+    ElectOptions {
+        placement: Placement::MetalLb,
+        ..ElectOptions::default()
+    }
 }
 
 fn elector_config(world: &World) -> (config::PoolSet, Vec<Arc<config::Advertisement>>) {

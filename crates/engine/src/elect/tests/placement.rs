@@ -196,14 +196,14 @@ fn three_on_three_are_one_each() {
 fn what_is_held_counts_and_nobody_is_left_without() {
     let mut shares = Shares::new(4, 2);
     for _ in 0..4 {
-        shares.count("a");
+        shares.count("a", 1);
     }
     assert_eq!(shares.place(&["a", "b"]), Some("b"));
-    shares.count("b");
+    shares.count("b", 1);
     assert_eq!(
         shares.place(&["a", "b"]),
         Some("b"),
         "all are at their share: the least loaded"
     );
-    assert_eq!(shares.place(&[]), None);
+    assert_eq!(shares.place(&[] as &[&str]), None);
 }

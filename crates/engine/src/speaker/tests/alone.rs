@@ -350,7 +350,7 @@ fn that_nobody_has_the_interface_is_told_once() {
     known.members.off = false;
     let record = crate::facts::MemberRecord {
         interfaces: BTreeMap::from([("eth0".to_owned(), [2, 0, 0, 0, 0, 1])]),
-        truncated: false,
+        ..Default::default()
     };
     known.members.alive.insert("n1".into(), record);
     alone.speaker.handle_facts(known);

@@ -3,6 +3,7 @@
 //! Everything runs in one thread: at each step the earliest of deliveries and deadlines.
 //! Frames reach every interface of the segment, datagrams their address.
 
+use crate::elect::Placement;
 use crate::elect::tests::build::{Build, NAMESPACE, stored};
 use crate::facts::{Facts, Interface};
 use crate::name::NamespacedName;
@@ -47,6 +48,8 @@ pub(crate) struct Host {
     /// Opening sockets of these interfaces fails.
     pub(crate) broken: BTreeSet<u32>,
     pub(crate) events: Vec<WireEvent>,
+    /// It has a default gateway, and that is in reach.
+    pub(crate) gateway: Option<bool>,
     paused_until: Option<Instant>,
 }
 
@@ -79,6 +82,10 @@ pub(crate) struct Lan {
     pub(crate) api: Api,
     pub(crate) world: World,
     pub(crate) frames: Vec<Seen>,
+    /// How the speakers that boot pick the owner.
+    pub(crate) placement: Placement,
+    /// Nothing passes between these hosts, in this direction.
+    pub(crate) cut: BTreeSet<(usize, usize)>,
     waiting: BTreeMap<(Instant, u64), Delivery>,
     count: u64,
 }
@@ -101,6 +108,13 @@ pub(crate) fn interface(host: usize, index: u32) -> Interface {
 pub(crate) fn member_address(host: usize) -> SocketAddr {
     let octet = u8::try_from(host + 1).unwrap();
     SocketAddr::from((Ipv4Addr::new(172, 16, 0, octet), 7946))
+}
+
+fn listed(peers: &BTreeSet<SocketAddr>) -> Discovery {
+    Discovery::Static {
+        peers: peers.clone(),
+        keys: Some(MemberKeys(vec![b"a secret of the tests".to_vec()])),
+    }
 }
 
 /// Every object of a world, as first lists.
@@ -145,6 +159,11 @@ impl Lan {
     /// Hosts `n0`, `n1`, … on one segment with interface eth0 (index 2), members by a list,
     /// sharing a key; nothing has run yet.
     pub(crate) fn new(build: &Build, hosts: usize, seed: u64) -> Self {
+        Self::placed(build, hosts, seed, Placement::Fair)
+    }
+
+    /// The same with a placement.
+    pub(crate) fn placed(build: &Build, hosts: usize, seed: u64, placement: Placement) -> Self {
         let now = base();
         let peers: BTreeSet<SocketAddr> = (0..hosts).map(member_address).collect();
         let mut lan = Self {
@@ -153,18 +172,32 @@ impl Lan {
             api: Api::default(),
             world: build.world.clone(),
             frames: Vec::new(),
+            placement,
+            cut: BTreeSet::new(),
             waiting: BTreeMap::new(),
             count: 0,
         };
         for host in 0..hosts {
-            let discovery = Discovery::Static {
-                peers: peers.clone(),
-                keys: Some(MemberKeys(vec![b"a secret of the tests".to_vec()])),
-            };
-            let made = lan.boot(host, discovery, seed);
+            let made = lan.boot(host, listed(&peers), seed);
             lan.hosts.push(made);
         }
         lan
+    }
+
+    /// The process of a host is killed, if it lives, and starts again.
+    pub(crate) fn restart(&mut self, host: usize) {
+        let peers = (0..self.hosts.len()).map(member_address).collect();
+        let seed = self.count;
+        self.hosts[host] = self.boot(host, listed(&peers), seed);
+    }
+
+    /// Nothing passes between two groups of hosts any more.
+    pub(crate) fn part(&mut self, one: &[usize], other: &[usize]) {
+        for a in one {
+            for b in other {
+                self.cut.extend([(*a, *b), (*b, *a)]);
+            }
+        }
     }
 
     /// A node that has just started and knows the lists.
@@ -183,6 +216,7 @@ impl Lan {
         });
         let mut config = SpeakerConfig::new(name.clone(), NAMESPACE);
         config.discovery = discovery;
+        config.placement = self.placement;
         let seed = seed ^ self.count;
         let mut speaker = Speaker::new(config, seed, self.now);
         for change in listing(&self.world) {
@@ -197,6 +231,7 @@ impl Lan {
             open: BTreeSet::new(),
             broken: BTreeSet::new(),
             events: Vec::new(),
+            gateway: None,
             paused_until: None,
         }
     }
@@ -221,6 +256,16 @@ impl Lan {
     /// A client asks everybody.
     pub(crate) fn ask(&mut self, target: &str) {
         let frame = arp_request(target);
+        self.broadcast(None, 0, &frame);
+    }
+
+    /// One of many clients asks everybody, so that no sender's budget counts.
+    pub(crate) fn ask_as(&mut self, target: &str, client: u16) {
+        let mut frame = arp_request(target);
+        let [high, low] = client.to_be_bytes();
+        for at in [8, 24] {
+            frame[at..at + 4].copy_from_slice(&[0xcc, 1, high, low]);
+        }
         self.broadcast(None, 0, &frame);
     }
 
@@ -335,10 +380,13 @@ impl Lan {
         let now = self.now;
         match delivery {
             Delivery::Datagram { to, from, bytes } => {
-                let Some(host) = (0..self.hosts.len()).find(|host| member_address(*host) == to)
-                else {
+                let find = |a| (0..self.hosts.len()).find(|host| member_address(*host) == a);
+                let Some(host) = find(to) else {
                     return;
                 };
+                if find(from).is_some_and(|from| self.cut.contains(&(from, host))) {
+                    return;
+                }
                 if self.hosts[host].alive && !self.running(host) {
                     let until = self.hosts[host].paused_until.unwrap();
                     self.post(until, Delivery::Datagram { to, from, bytes });
@@ -398,6 +446,8 @@ impl Lan {
         for (host, index) in to
             .into_iter()
             .filter(|to| Some(to.0) != from || to.1 != ifindex)
+            .filter(|to| from.is_none_or(|from| !self.cut.contains(&(from, to.0))))
+            .collect::<Vec<_>>()
         {
             self.post(
                 at,
@@ -427,6 +477,7 @@ impl Lan {
             it.speaker.turn(now);
             let before = it.wire.facts().clone();
             it.wire.set_interfaces(&it.interfaces, now);
+            it.wire.set_gateway(it.gateway.is_some(), now);
             it.wire.set_desired(it.speaker.desired().clone(), now);
             self.act(host);
             self.send(host);
@@ -452,6 +503,11 @@ impl Lan {
                 }
                 Action::Close { ifindex } => {
                     it.open.remove(&ifindex);
+                }
+                Action::ProbeGateway => {
+                    if it.gateway == Some(true) {
+                        it.wire.gateway_heard(now);
+                    }
                 }
                 Action::SetFilter { ifindex, .. }
                 | Action::JoinGroup { ifindex, .. }

@@ -2,6 +2,7 @@
 //! happens when something breaks.
 
 use super::lan::*;
+use crate::elect::Placement;
 use crate::elect::tests::build::*;
 use crate::facts::Interface;
 use crate::speaker::Discovery;
@@ -102,17 +103,11 @@ fn a_fresh_speaker_does_not_elect_itself_over_living_members() {
     let mut build = Build::new(&["n0", "n1", "n2"]);
     build.served(service("web", &[VIP]));
     for late in 0..3 {
-        let mut lan = Lan::new(&build, 3, 7);
+        let mut lan = Lan::placed(&build, 3, 7, Placement::MetalLb);
         lan.kill(late);
         lan.run(3 * SECOND);
-        let again = Discovery::Static {
-            peers: (0..3).map(member_address).collect(),
-            keys: Some(crate::speaker::MemberKeys(vec![
-                b"a secret of the tests".to_vec(),
-            ])),
-        };
         lan.frames.clear();
-        lan.hosts[late] = lan.boot(late, again, 9);
+        lan.restart(late);
         let started = lan.now;
         lan.run(2 * SECOND);
         assert_eq!(lan.owners(VIP), [first(&[0, 1, 2])], "host {late}");
@@ -158,8 +153,11 @@ fn with_membership_off_every_node_counts() {
 }
 
 #[test]
-fn a_leaver_is_silent_at_once_and_the_next_begins_at_once() {
-    let mut lan = settled(5);
+fn without_claims_a_leaver_is_silent_at_once_and_the_next_begins_at_once() {
+    let mut build = Build::new(&["n0", "n1", "n2"]);
+    build.served(service("web", &[VIP]));
+    let mut lan = Lan::placed(&build, 3, 5, Placement::MetalLb);
+    lan.run(2 * SECOND);
     let owner = first(&[0, 1, 2]);
     lan.frames.clear();
     let now = lan.now;
@@ -178,7 +176,10 @@ fn a_leaver_is_silent_at_once_and_the_next_begins_at_once() {
 
 #[test]
 fn a_paused_process_says_nothing_until_it_has_heard_somebody() {
-    let mut lan = settled(6);
+    let mut build = Build::new(&["n0", "n1", "n2"]);
+    build.served(service("web", &[VIP]));
+    let mut lan = Lan::placed(&build, 3, 6, Placement::MetalLb);
+    lan.run(2 * SECOND);
     let owner = first(&[0, 1, 2]);
     lan.pause(owner, 5 * SECOND);
     lan.run(2 * SECOND);
