@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use engine::config;
 use engine::plan::Refusal;
 use engine::problem::reason;
+use engine::world::{ENDPOINTS_ANNOTATION, MAINTENANCE_ANNOTATION, MOVE_ANNOTATION};
 use harbinger::metrics::names::{ANNOUNCED, Name, STATUS_WRITTEN};
 
 fn root() -> PathBuf {
@@ -90,7 +91,11 @@ fn every_annotation_is_explained() {
     let text = engine_sources();
     let ours = quoted(&text, "annotation(\"").map(|suffix| format!("metallb.io/{suffix}"));
     let mut known: BTreeSet<String> = ours.collect();
-    known.insert("harbinger.dev/endpoints".to_owned());
+    known.extend(set([
+        ENDPOINTS_ANNOTATION,
+        MOVE_ANNOTATION,
+        MAINTENANCE_ANNOTATION,
+    ]));
     let extensions = config::bgp::ANNOTATIONS.iter();
     known.extend(extensions.map(|name| format!("harbinger.dev/{name}")));
     assert_eq!(cells("Annotations"), known);

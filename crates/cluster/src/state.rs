@@ -126,6 +126,11 @@ impl Statuses {
         write_atomically(&path, format!("{value:#}\n").as_bytes())
     }
 
+    /// One, as it is now.
+    pub(crate) fn one(&self, kind: Kind, name: &NamespacedName) -> io::Result<Arc<Value>> {
+        Ok(self.read(&self.path(kind, name)?)?.1)
+    }
+
     /// Removes one; one that is not there is no error.
     pub(crate) fn remove(&self, kind: Kind, name: &NamespacedName) -> io::Result<bool> {
         match fs::remove_file(self.path(kind, name)?) {

@@ -22,6 +22,7 @@ pub(crate) mod verdict;
 pub(crate) mod tests;
 
 pub use elector::Elector;
+pub use entry::Move;
 
 use crate::config::{Advertisement, PoolSet};
 use crate::facts::MembersView;
@@ -70,9 +71,21 @@ pub fn entries(
     members: &MembersView,
     options: &ElectOptions,
 ) -> (Vec<L2Entry>, Vec<Problem>) {
+    let elector = decided(world, pools, advertisements, members, options);
+    (elector.entries(), elector.problems())
+}
+
+/// An elector that has decided everything once.
+pub fn decided(
+    world: &World,
+    pools: &PoolSet,
+    advertisements: &[Arc<Advertisement>],
+    members: &MembersView,
+    options: &ElectOptions,
+) -> Elector {
     let mut elector = Elector::new(options.clone());
     elector.set_config(Arc::new(pools.clone()), advertisements.to_vec());
     elector.set_members(members);
     elector.update(world);
-    (elector.entries(), elector.problems())
+    elector
 }

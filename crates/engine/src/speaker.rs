@@ -360,6 +360,20 @@ impl Speaker {
             && self.facts.members.settled
     }
 
+    /// What is missing for a first plan, for people.
+    pub fn waits_for(&self) -> Vec<&'static str> {
+        let unlisted = |kind: &&Kind| self.world.epoch(&[**kind]).is_none();
+        let kinds = PLANNED_FROM.iter().filter(unlisted);
+        let mut missing: Vec<&'static str> = kinds.map(|kind| kind.as_str()).collect();
+        if self.facts.interfaces.is_none() {
+            missing.push("interfaces");
+        }
+        if !self.facts.members.settled {
+            missing.push("members");
+        }
+        missing
+    }
+
     /// A first plan has been made: the speaker is ready.
     pub fn is_planned(&self) -> bool {
         self.planned

@@ -28,7 +28,7 @@ use guard::Guard;
 use holds::Holds;
 use isolation::Isolation;
 use leaving::Leaving;
-use members::{Keys, Membership, Standing};
+use members::{Keys, Membership};
 use port::Port;
 use start::Start;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -380,6 +380,11 @@ impl Wire {
         self.wake(now);
         self.isolation.heard(now);
         self.settle(now);
+    }
+
+    /// What this node claims, with the terms.
+    pub fn claims(&self) -> impl Iterator<Item = (IpAddr, u64)> + '_ {
+        self.holds.claims()
     }
 
     /// What became of the addresses this node claimed.

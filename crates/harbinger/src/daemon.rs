@@ -111,6 +111,8 @@ struct Process {
     roles: Vec<Role>,
     timings: Timings,
     log: LogControl,
+    /// How long a stop may take beside [`STOP_MAX`], because a part of it is meant to.
+    patience: Duration,
 }
 
 /// The two ends that a role's loop has to the admin server.
@@ -127,7 +129,13 @@ impl Process {
             roles: Vec::new(),
             timings: Timings::default(),
             log,
+            patience: Duration::ZERO,
         }
+    }
+
+    /// A stop may take this much longer.
+    fn patience(&mut self, more: Duration) {
+        self.patience += more;
     }
 
     /// Makes a role known to the admin server.
@@ -155,6 +163,7 @@ impl Process {
     /// Runs until all parts have ended.
     async fn run(mut self) -> anyhow::Result<()> {
         let stop = self.stop.clone();
+        let patience = STOP_MAX + self.patience;
         self.part("signals", shutdown::signals(stop.clone()));
         tracing::info!(
             event = "started",
@@ -173,7 +182,7 @@ impl Process {
         };
         let late = async {
             stop.wait().await;
-            tokio::time::sleep(STOP_MAX).await;
+            tokio::time::sleep(patience).await;
         };
         tokio::select! {
             () = all => {}

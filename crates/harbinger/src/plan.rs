@@ -15,14 +15,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use engine::alloc::{self, Allocation, Change as Fate, Decision, Ledger};
+use engine::claims::Claims;
 use engine::config;
-use engine::elect::{ElectOptions, Elector, Placement};
+use engine::elect::{self, ElectOptions, Placement};
 use engine::facts::MembersView;
 use engine::name::NamespacedName;
 use engine::plan::L2Entry;
 use engine::problem::{Problem, Severity};
 use engine::record;
-use engine::world::{Change, Delta, Ingress, Service, Stored, World};
+use engine::world::{Change, Delta, Ingress, L2Status, Service, Stored, World};
 
 pub use bgp::NodeSession;
 pub use report::Report;
@@ -64,6 +65,8 @@ pub struct Plan {
     pub l2: Vec<L2Entry>,
     /// Which node tells which router what.
     pub bgp: Vec<NodeSession>,
+    /// The fewest moves to the share, with what is held now.
+    pub rebalance: Vec<elect::Move>,
     /// Everything that is wrong, sorted, each once.
     pub problems: Vec<Problem>,
 }
@@ -112,11 +115,11 @@ pub fn plan(mut world: World, options: &Options) -> Plan {
         interfaces_known: false,
         lb_class: options.lb_class.clone(),
     };
-    let members = members(options.members.as_ref());
-    let mut elector = Elector::new(elect.clone());
-    elector.set_config(Arc::clone(&pools), advertisements);
-    elector.set_members(&members);
-    elector.update(&world);
+    let members = MembersView {
+        claims: Arc::new(holders(&world, &options.namespace)),
+        ..members(options.members.as_ref())
+    };
+    let elector = elect::decided(&world, &pools, &advertisements, &members, &elect);
     let mut l2 = elector.entries();
     problems.extend(elector.problems());
     let namespace = options.namespace.as_str();
@@ -129,6 +132,7 @@ pub fn plan(mut world: World, options: &Options) -> Plan {
     sort(&mut problems);
     Plan {
         decisions: merge(first, &allocation.decisions),
+        rebalance: elector.rebalance(),
         world,
         allocation,
         l2,
@@ -226,8 +230,27 @@ fn members(alive: Option<&BTreeSet<String>>) -> MembersView {
                 .map(|name| (name.clone(), record::unknown()))
                 .collect(),
             settled: true,
+            ..MembersView::default()
         },
     }
+}
+
+/// Who holds what, as far as ServiceL2Statuses tell: each speaker writes its own.
+pub fn holders(world: &World, namespace: &str) -> Claims {
+    let mut claims = Claims::default();
+    let ours = |status: &&L2Status| status.name.namespace == namespace && status.has_status;
+    let statuses = world
+        .l2_statuses
+        .iter()
+        .map(|stored| stored.object.as_ref());
+    for status in statuses.filter(ours) {
+        let node = Arc::from(status.node.as_str());
+        let service = world.services.get(&status.service);
+        for address in service.iter().flat_map(|stored| stored.object.addresses()) {
+            claims.set(address, &node, Some(1));
+        }
+    }
+    claims
 }
 
 fn sort(problems: &mut Vec<Problem>) {

@@ -136,6 +136,12 @@ impl DirectorySource {
         &self.inner.state
     }
 
+    /// Asks for a Service to move to a node, or takes that back with none: the annotation
+    /// is laid over the manifest by the state folder. Blocks for a few file operations.
+    pub fn ask_move(&self, service: &NamespacedName, node: Option<&str>) -> std::io::Result<()> {
+        self.inner.ask_move(service, node)
+    }
+
     /// The membership key of the state folder; made (mode 0600) if there is none. One that others
     /// may read is refused.
     pub fn membership_key(&self) -> Result<Vec<u8>, DirectoryError> {

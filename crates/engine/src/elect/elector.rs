@@ -418,6 +418,14 @@ impl Elector {
         self.bases.get(advertisements)
     }
 
+    pub(super) fn placing(&self) -> &Placing {
+        &self.placing
+    }
+
+    pub(super) fn orders(&self) -> &BTreeMap<IpAddr, Box<[u16]>> {
+        &self.orders
+    }
+
     pub(super) fn order(&self, key: IpAddr) -> &[u16] {
         self.orders.get(&key).map_or(&[], |order| order)
     }

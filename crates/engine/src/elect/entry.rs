@@ -15,6 +15,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+/// One planned move.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Move {
+    /// The Service to annotate; others on its addresses go with it.
+    pub service: NamespacedName,
+    /// What moves.
+    pub addresses: Vec<IpAddr>,
+    /// Who has it.
+    pub from: String,
+    /// Who is to have it.
+    pub to: String,
+}
+
 impl Elector {
     /// Every entry, by address; none when there is no advertisement at all.
     pub fn entries(&self) -> Vec<L2Entry> {
@@ -76,6 +89,22 @@ impl Elector {
             services: self.served(group, address, me),
             interfaces: self.interfaces_at(group, address, me)?,
         })
+    }
+
+    /// The fewest moves after which no node carries more than its share; none without
+    /// claims, where nobody can be moved.
+    pub fn rebalance(&self) -> Vec<Move> {
+        let moves = self.placing().excess(self.orders()).into_iter();
+        let told = moves.filter_map(|(address, to)| {
+            let group = self.group(address)?;
+            Some(Move {
+                service: group.services.first()?.name.clone(),
+                addresses: group.addresses.clone(),
+                from: self.nodes().name(group.owner?).to_owned(),
+                to: self.nodes().name(to).to_owned(),
+            })
+        });
+        told.collect()
     }
 
     /// Claims are part of the decision: not under MetalLB's placement, nor without a

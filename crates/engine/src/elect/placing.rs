@@ -4,7 +4,7 @@
 //! change costs the class of addresses it is in, and of that only what nobody holds. Does
 //! not know how claims come about; a holder is given.
 
-use super::share::Shares;
+use super::share::{Shares, share};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -97,6 +97,44 @@ impl Placing {
             }
         }
         owners
+    }
+
+    /// The fewest moves after which nobody carries more than its share: what was placed
+    /// last goes first, to the first of its order that has room. Each is the address that
+    /// names a seat, and the node to go to.
+    pub(super) fn excess(&self, orders: &BTreeMap<IpAddr, Box<[u16]>>) -> Vec<(IpAddr, u16)> {
+        let mut by_class: BTreeMap<&ClassKey, Vec<(&Seat, IpAddr, u16)>> = BTreeMap::new();
+        for (address, (seat, owner)) in &self.seats {
+            if let Some(owner) = owner {
+                let class = by_class.entry(&seat.class).or_default();
+                class.push((seat, *address, *owner));
+            }
+        }
+        let mut moves = Vec::new();
+        for (key, mut seats) in by_class {
+            let limit = share(seats.len(), key.top.len());
+            let mut carried: BTreeMap<u16, usize> = BTreeMap::new();
+            for (_, _, owner) in &seats {
+                *carried.entry(*owner).or_default() += 1;
+            }
+            seats.sort_by(|(a, ..), (b, ..)| b.rank.cmp(&a.rank));
+            for (seat, address, owner) in seats {
+                let load = |node: &u16| carried.get(node).copied().unwrap_or_default();
+                if load(&owner) <= limit {
+                    continue;
+                }
+                let order = orders.get(&seat.key).map_or(&[][..], |order| order);
+                let mut top = order
+                    .iter()
+                    .filter(|node| key.top.binary_search(node).is_ok());
+                if let Some(to) = top.find(|node| load(node) < limit).copied() {
+                    *carried.entry(owner).or_default() -= 1;
+                    *carried.entry(to).or_default() += 1;
+                    moves.push((address, to));
+                }
+            }
+        }
+        moves
     }
 
     fn sit(&mut self, address: IpAddr, seat: Seat) {

@@ -212,10 +212,10 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 /// Which node of several answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum PlacementArg {
-    /// No node above its share.
+    /// Who holds it keeps it; else by order, no node above its share.
     #[default]
     Fair,
-    /// Always the first in MetalLB's order.
+    /// Always the first in MetalLB's order, without claims; the same on all nodes.
     Metallb,
 }
 
@@ -228,9 +228,27 @@ pub struct Announce {
         default_missing_value = "true", default_value = "false", value_name = "BOOL")]
     pub ignore_exclude_lb: bool,
     /// Which of several nodes answers for an address.
-    // Fair placement moves addresses at every change until claims are sticky.
-    #[arg(long, value_enum, default_value = "metallb")]
+    #[arg(long, value_enum, default_value_t)]
     pub placement: PlacementArg,
+    /// After a stop that handed addresses over, how long the process stays, silent: 0s to 300s.
+    #[arg(long, default_value = "5s", value_parser = duration, value_name = "DURATION")]
+    pub linger: Duration,
+}
+
+/// Longest time a stopping speaker stays.
+const LINGER_MAX: Duration = Duration::from_secs(300);
+
+impl Announce {
+    /// The linger, checked.
+    ///
+    /// # Errors
+    /// It is out of bounds.
+    pub fn linger(&self) -> anyhow::Result<Duration> {
+        if self.linger > LINGER_MAX {
+            bail!("--linger: from 0s to 300s");
+        }
+        Ok(self.linger)
+    }
 }
 
 /// Who is alive. Without an address to bind to, membership is off and every node counts as alive.

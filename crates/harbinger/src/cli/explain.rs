@@ -102,7 +102,11 @@ pub fn answer(args: &Svc) -> anyhow::Result<Explanation> {
         .ok_or_else(|| anyhow!("there is no Service {name}"))
 }
 
-fn parse(text: &str) -> anyhow::Result<NamespacedName> {
+/// `NAMESPACE/NAME`; a bare name is in the namespace default.
+///
+/// # Errors
+/// Another form.
+pub(super) fn parse(text: &str) -> anyhow::Result<NamespacedName> {
     let (namespace, name) = text.split_once('/').unwrap_or(("default", text));
     if namespace.is_empty() || name.is_empty() || name.contains('/') {
         bail!("{text:?} is not of the form NAMESPACE/NAME");

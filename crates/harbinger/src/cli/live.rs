@@ -27,7 +27,11 @@ const LIST_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// Reads every kind that matters; what keeps one from being listed is the error.
 pub(super) async fn world(cluster: &Kubeconfig, namespace: &str) -> anyhow::Result<World> {
-    let client = cluster.client().await?;
+    world_of(cluster.client().await?, namespace).await
+}
+
+/// The same through a client that is there.
+pub(super) async fn world_of(client: kube::Client, namespace: &str) -> anyhow::Result<World> {
     let source = KubeSource::new(
         client,
         KubeConfig {
@@ -43,6 +47,11 @@ pub(super) async fn world(cluster: &Kubeconfig, namespace: &str) -> anyhow::Resu
             seed: 0,
         },
     );
+    listed(&source).await
+}
+
+/// What a source lists of them.
+pub(super) async fn listed(source: &dyn Source) -> anyhow::Result<World> {
     let (sender, mut changes) = mpsc::channel(CHANGES_MAX);
     let _watching = source.start(KINDS, sender);
     let mut world = World::default();

@@ -11,6 +11,7 @@ pub mod crds;
 pub mod explain;
 mod live;
 pub mod metallb;
+pub mod moving;
 pub mod plan;
 pub mod run;
 pub mod speaker;
@@ -48,6 +49,10 @@ pub enum Verb {
     Plan(plan::Args),
     /// Walk the path of a Service and name the first broken hop.
     Explain(explain::Args),
+    /// Move what a Service announces to a named node, make before break.
+    Move(moving::MoveArgs),
+    /// Make the fewest moves after which no node carries more than its share.
+    Rebalance(moving::RebalanceArgs),
     /// Say whether this host is fit, and what to do where it is not.
     Check(check::Args),
     /// Print the CustomResourceDefinitions, or install them over whatever is there.
@@ -95,6 +100,8 @@ pub fn run(cli: Cli) -> anyhow::Result<Verdict> {
         Verb::Run(args) => run::run(&args),
         Verb::Plan(args) => plan::run(&args),
         Verb::Explain(args) => explain::run(&args),
+        Verb::Move(args) => moving::run_move(&args),
+        Verb::Rebalance(args) => moving::run_rebalance(&args),
         Verb::Check(args) => check::run(&args),
         Verb::Crds(args) => crds::run(&args),
         Verb::Completions(args) => completions::run(&args),

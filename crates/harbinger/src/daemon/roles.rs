@@ -213,6 +213,8 @@ pub(super) async fn speaker(
     seed: u64,
     source: Arc<dyn Source>,
 ) -> anyhow::Result<()> {
+    let linger = args.announce.linger()?;
+    process.patience(linger);
     let (_links, snapshot) = linux::route::Links::open(linux::route::Options::default())
         .await
         .context("cannot read the interfaces of this host")?;
@@ -221,7 +223,10 @@ pub(super) async fn speaker(
     let (report, told) = watch::channel(WireReport::default());
     let wire_ends = process.role("wire");
     let setup = wire::Setup {
-        config: WireConfig::new(args.node.clone(), membership.config),
+        config: WireConfig {
+            linger,
+            ..WireConfig::new(args.node.clone(), membership.config)
+        },
         seed: seed ^ SEED_WIRE,
         members: membership.bind,
         desired: wanted,

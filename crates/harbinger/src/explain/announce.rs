@@ -93,6 +93,13 @@ fn announcer(world: &World, service: &Service, entry: &L2Entry, origin: Origin) 
         Some(owner) => evidence.push(format!("node {owner} answers for {}", entry.address)),
         None => evidence.push(format!("no node may answer for {}", entry.address)),
     }
+    for claim in &entry.claims {
+        let node = &claim.node;
+        evidence.push(match entry.owner.as_deref() == Some(&**node) {
+            true => format!("{node} holds it, and keeps it as long as it lives and may"),
+            false => format!("{node} says that it holds it, and gives it up"),
+        });
+    }
     let next: Vec<&str> = entry
         .candidates
         .iter()
@@ -177,6 +184,12 @@ fn mend(world: &World, entry: &L2Entry) -> String {
         Some(Refusal::NoUsableInterface) => {
             "name interfaces in the L2Advertisement that the nodes have, or bring them up"
         }
+        Some(Refusal::Maintenance) => {
+            "take the annotation harbinger.dev/maintenance off the nodes"
+        }
+        Some(Refusal::Leaving | Refusal::Isolated) => {
+            "look at the speakers' log: they stop, or reach neither the others nor their gateway"
+        }
         Some(Refusal::SharedServiceElsewhere) => {
             "the Services on this address have no node in common; give them Pods on one, or use externalTrafficPolicy: Cluster"
         }
@@ -199,6 +212,9 @@ fn words(refusal: Refusal) -> &'static str {
         Refusal::ConflictingAdvertisements => "two advertisements disagree",
         Refusal::NotAlive => "it is not alive",
         Refusal::NoUsableInterface => "none of its interfaces is selected and usable",
+        Refusal::Leaving => "its speaker is about to stop",
+        Refusal::Isolated => "it is cut off from most speakers and from its gateway",
+        Refusal::Maintenance => "its annotation harbinger.dev/maintenance says so",
         Refusal::SharedServiceElsewhere => "another Service on the same address refuses it",
     }
 }

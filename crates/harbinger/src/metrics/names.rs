@@ -85,6 +85,9 @@ names! {
     LateTurns = Counter "harbinger_late_turns_total", "Turns of the wire loop that came so late that another node may have taken over";
     MembersAlive = Gauge "harbinger_members_alive", "Live members as this node hears them, itself included";
     MembersSettled = Gauge "harbinger_members_settled", "1 once this node may count itself among the members";
+    ClaimsHeld = Gauge "harbinger_claims_held", "Addresses that this node claims";
+    ClaimsLost = Counter "harbinger_claims_lost_total", "Claims of this node that another node's beat, so that it fell silent";
+    Moves = Counter "harbinger_moves_total", "Addresses that this node took or gave, by reason";
     MembersDatagrams = Counter "harbinger_members_datagrams_total", "Membership datagrams, by direction";
     MembersDropped = Counter "harbinger_members_dropped_total", "Membership datagrams that were not used, by reason";
     ProcessResidentMemoryBytes = Gauge "process_resident_memory_bytes", "Resident memory size in bytes";

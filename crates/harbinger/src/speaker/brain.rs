@@ -14,7 +14,7 @@ mod report;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{anyhow, bail};
 use cluster::{CHANGES_MAX, Source};
@@ -33,6 +33,9 @@ use crate::writes::{Writes, take_queued};
 
 /// LIMIT: addresses whose time to the first frame is taken at once; the others are announced all the same.
 const WAITING_MAX: usize = 20_000;
+
+/// How often a speaker that cannot begin says so.
+const WAITING_TOLD_EVERY: Duration = Duration::from_secs(10);
 
 /// What the loop is given.
 pub struct Setup {
@@ -103,6 +106,9 @@ impl Loop {
     async fn run(&mut self, stop: &Stop) -> anyhow::Result<()> {
         let mut stopping = std::pin::pin!(stop.wait());
         let mut batch = Vec::with_capacity(CHANGES_MAX);
+        let mut waiting = tokio::time::interval(WAITING_TOLD_EVERY);
+        // The first tick is at once.
+        waiting.tick().await;
         loop {
             let timeout = timeout(self.machine.poll_timeout());
             let mut outcome = None;
@@ -125,6 +131,7 @@ impl Loop {
                 Some(ended) = self.writes.ended() => outcome = Some(ended),
                 Some(_) = self.watching.join_next() => return Err(anyhow!("a watch ended")),
                 asked = self.questions.recv(), if !self.questions.is_closed() => question = asked,
+                _ = waiting.tick(), if !self.machine.is_planned() => self.tell_waiting(),
                 () = timeout => {}
             }
             let now = Instant::now();
@@ -193,6 +200,16 @@ impl Loop {
             announced: announced.clone(),
             conflicts: Arc::clone(&report.facts.conflicts),
         });
+    }
+
+    /// Nothing is announced yet, and why.
+    fn tell_waiting(&self) {
+        let missing = self.machine.waits_for().join(", ");
+        tracing::warn!(
+            event = "waiting",
+            missing,
+            "this speaker announces nothing before it has read the cluster once and heard the other speakers; is the API server there?"
+        );
     }
 
     fn publish(&mut self) {

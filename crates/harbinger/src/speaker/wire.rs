@@ -12,6 +12,7 @@
 //! so the loop may be stopped at any await; stopped in good order it says goodbye first.
 
 mod carriers;
+mod gateway;
 mod metrics;
 mod sockets;
 mod told;
@@ -27,7 +28,7 @@ use std::time::{Duration, Instant};
 
 use engine::facts::Interface;
 use engine::speaker::Desired;
-use engine::wire::{Event, FRAMES_PER_TURN, Input, Transmit, Wire, WireConfig, WireFacts};
+use engine::wire::{Action, Event, FRAMES_PER_TURN, Input, Transmit, Wire, WireConfig, WireFacts};
 use futures::{FutureExt, StreamExt};
 use linux::packet::PacketSocket;
 use linux::udp::MemberSocket;
@@ -39,8 +40,8 @@ use crate::speaker::interfaces::interfaces;
 use carriers::Carriers;
 use sockets::{Ready, Sockets};
 
-/// How long the goodbye may take: foca needs a few gossip rounds of 50 ms.
-const LEAVE_MAX: Duration = Duration::from_secs(1);
+/// How long a stop may take beside the linger: two seconds of handing over, and a goodbye.
+const LEAVE_MAX: Duration = Duration::from_secs(3);
 
 /// What the wire thread tells the brain; a whole state.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -79,6 +80,8 @@ pub struct Setup {
 pub async fn run(setup: Setup, started: impl FnOnce()) -> anyhow::Result<()> {
     let (links, snapshot) = linux::route::Links::open(linux::route::Options::default()).await?;
     let following = links.run();
+    let (asker, asking) = gateway::gateway(snapshot.clone());
+    let linger = setup.config.linger;
     let members = setup.members.map(members_socket).transpose()?;
     let wire = Wire::new(setup.config, setup.seed, Instant::now())
         .map_err(|error| anyhow::anyhow!("the membership cannot work: {error}"))?;
@@ -94,12 +97,16 @@ pub async fn run(setup: Setup, started: impl FnOnce()) -> anyhow::Result<()> {
         looked_at: Arc::default(),
         told: told::Told::default(),
         counters: Counters::default(),
+        gateway: asker,
+        gateway_heard: 0,
+        linger,
     };
     setup.ready.send_replace(true);
     started();
     tokio::select! {
         result = turns.run(&setup.stop) => result,
         () = following => Err(anyhow::anyhow!("the interfaces are no longer followed")),
+        () = asking => Err(anyhow::anyhow!("the gateway is no longer followed")),
     }
 }
 
@@ -133,6 +140,9 @@ struct Loop {
     looked_at: Arc<WireFacts>,
     told: told::Told,
     counters: Counters,
+    gateway: gateway::Asker,
+    gateway_heard: u64,
+    linger: Duration,
 }
 
 /// Why a turn began.
@@ -141,6 +151,7 @@ enum Wake {
     Desired,
     /// Interfaces by netlink, or carriers by looking.
     Links,
+    Gateway,
     Question(Option<Question>),
     Timeout,
     Stop,
@@ -161,11 +172,12 @@ impl Loop {
                 Wake::Ready(ready) => self.take_ready(ready, now),
                 Wake::Desired => self.take_desired(now),
                 Wake::Links => self.take_links(now),
+                Wake::Gateway => self.take_gateway(now),
                 Wake::Question(question) => self.answer(question),
                 Wake::Timeout => {}
                 Wake::Stop => {
                     self.wire.leave(now);
-                    patience = Some(now + LEAVE_MAX);
+                    patience = Some(now + LEAVE_MAX + self.linger);
                 }
             }
             if self.wire.poll_timeout().is_some_and(|due| due <= now) {
@@ -175,7 +187,8 @@ impl Loop {
             self.counters.turns += 1;
             let busy = u64::try_from(now.elapsed().as_micros()).unwrap_or(0);
             self.counters.busy_micros += busy;
-            let left = patience.is_some_and(|end| end <= now || self.wire.poll_timeout().is_none());
+            let left = self.wire.has_left() && self.wire.poll_timeout().is_none();
+            let left = patience.is_some_and(|end| end <= now || left);
             if left {
                 return Ok(());
             }
@@ -206,6 +219,7 @@ impl Loop {
             Ok(()) = self.desired.changed() => Wake::Desired,
             Ok(()) = self.links.changed() => Wake::Links,
             Ok(()) = self.carriers.dark.changed() => Wake::Links,
+            Ok(()) = self.gateway.known.changed() => Wake::Gateway,
             question = self.questions.recv(), if !self.questions.is_closed() => Wake::Question(question),
             () = timeout => Wake::Timeout,
         }
@@ -231,6 +245,14 @@ impl Loop {
         self.interfaces = Some(interfaces);
         // Names may have changed.
         self.looked_at = Arc::default();
+    }
+
+    fn take_gateway(&mut self, now: Instant) {
+        let known = *self.gateway.known.borrow_and_update();
+        self.wire.set_gateway(known.there, now);
+        if std::mem::replace(&mut self.gateway_heard, known.heard) != known.heard {
+            self.wire.gateway_heard(now);
+        }
     }
 
     /// Every socket that is ready now gets its turn, each with its own bound.
@@ -278,7 +300,11 @@ impl Loop {
     /// Carries out what the machine asks for until it asks for nothing more, then tells the brain.
     fn settle(&mut self, now: Instant) {
         while let Some(action) = self.wire.poll_action() {
-            self.sockets.act(action, &mut self.wire, now);
+            if action == Action::ProbeGateway {
+                self.gateway.ask();
+            } else {
+                self.sockets.act(action, &mut self.wire, now);
+            }
         }
         self.sockets.settle_groups(&mut self.wire, now);
         self.transmit(now);

@@ -1,8 +1,10 @@
 //! Writes into the state folder.
 
+use super::scan::Scanner;
 use super::{Inner, locked};
 use crate::state::{self, KEY_FILE};
 use engine::name::{Kind, NamespacedName};
+use engine::world::MOVE_ANNOTATION;
 use engine::write::{ConfigurationStateValue, Outcome, ServiceStatus, Write};
 use serde_json::{Value, json};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -69,6 +71,11 @@ impl Inner {
             .iter()
             .map(|ip| json!({"ip": ip, "ipMode": status.ip_mode}))
             .collect();
+        let mut annotations = json!({(crate::POOL_ANNOTATION): status.pool});
+        // What a person has asked for beside the manifest stays.
+        if let Some(node) = asked(&scanner, &status.name) {
+            annotations[MOVE_ANNOTATION] = json!(node);
+        }
         let value = json!({
             "apiVersion": "v1",
             "kind": "Service",
@@ -76,7 +83,7 @@ impl Inner {
                 "name": status.name.name,
                 "namespace": status.name.namespace,
                 "uid": status.uid,
-                "annotations": {(crate::POOL_ANNOTATION): status.pool},
+                "annotations": annotations,
             },
             "status": {"loadBalancer": if ingress.is_empty() {
                 json!({})
@@ -92,6 +99,34 @@ impl Inner {
             locked(&self.versions).insert(key, (status.uid.clone(), String::new()));
         }
         told(written.map(|()| None))
+    }
+
+    /// Asks for a Service to move to a node, or takes that back; beside the manifest, which
+    /// is the user's.
+    pub(super) fn ask_move(&self, service: &NamespacedName, node: Option<&str>) -> io::Result<()> {
+        let scanner = locked(&self.scanner);
+        let mut value = match scanner.statuses().one(Kind::Service, service) {
+            Ok(value) => Value::clone(&value),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => json!({
+                "apiVersion": "v1",
+                "kind": "Service",
+                "metadata": {"name": service.name, "namespace": service.namespace},
+            }),
+            Err(error) => return Err(error),
+        };
+        if !value["metadata"]["annotations"].is_object() {
+            value["metadata"]["annotations"] = json!({});
+        }
+        if let Some(annotations) = value["metadata"]["annotations"].as_object_mut() {
+            match node {
+                Some(node) => annotations.insert(MOVE_ANNOTATION.to_owned(), json!(node)),
+                None => annotations.remove(MOVE_ANNOTATION),
+            };
+        }
+        scanner.statuses().write(Kind::Service, service, &value)?;
+        drop(scanner);
+        self.wake();
+        Ok(())
     }
 
     fn pool_status(&self, name: &NamespacedName, status: engine::world::PoolStatus) -> Outcome {
@@ -132,6 +167,13 @@ impl Inner {
         let digest = hasher.finish();
         NamespacedName::new(&*self.config.namespace, format!("l2-{digest:016x}"))
     }
+}
+
+/// The node that a Service is to move to, by the state folder.
+fn asked(scanner: &Scanner, service: &NamespacedName) -> Option<String> {
+    let value = scanner.statuses().one(Kind::Service, service).ok()?;
+    let annotations = value.pointer("/metadata/annotations")?;
+    Some(annotations.get(MOVE_ANNOTATION)?.as_str()?.to_owned())
 }
 
 fn told(result: io::Result<Option<String>>) -> Outcome {

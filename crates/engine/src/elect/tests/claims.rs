@@ -294,6 +294,28 @@ fn a_death_moves_what_the_dead_held_and_a_return_moves_nothing() {
     );
 }
 
+#[test]
+fn a_rebalance_is_the_fewest_moves_to_the_share() {
+    let nodes: Vec<String> = (0..4).map(|i| format!("n{i}")).collect();
+    let mut build = cluster(&nodes, 20, 0);
+    assert!(build.elector().rebalance().is_empty());
+    // A cold start in which the others came late: one holds all.
+    for at in 0..20 {
+        build.claim(&format!("10.0.0.{at}"), "n2", 1);
+    }
+    let moves = build.elector().rebalance();
+    assert_eq!(moves.len(), 14, "twenty, less a share of six");
+    assert!(moves.iter().all(|m| m.from == "n2" && m.to != "n2"));
+    for one in &moves {
+        let address = one.addresses[0].to_string();
+        build
+            .claim(&address, "n2", None)
+            .claim(&address, &one.to, 2);
+    }
+    assert!(loads(&build.elect().0).values().all(|load| *load <= 6));
+    assert!(build.elector().rebalance().is_empty());
+}
+
 #[derive(Clone, Debug)]
 enum Event {
     Alive(u8, bool),

@@ -77,7 +77,8 @@ fn the_next_answers_within_a_second_of_a_kill() {
 #[test]
 fn three_that_hear_each_other_begin_early_and_one_alone_after_a_second() {
     let mut lan = three(1);
-    lan.run(400 * MS);
+    // And the probes, since nobody has announced it before.
+    lan.run(400 * MS + 300 * MS);
     assert_eq!(lan.owners(VIP), [first(&[0, 1, 2])]);
     let wrong: Vec<&Seen> = lan
         .frames

@@ -109,6 +109,7 @@ pub(super) fn tell_moves(node: &str, old: &NodePlan, new: &NodePlan) {
     let begun = new
         .iter()
         .filter(|(address, announcement)| old.get(address) != Some(announcement));
+    // A claim that changes is no move: the announcements say who announces what.
     let mut moves = 0_usize;
     for (address, announcement) in begun {
         moves += 1;

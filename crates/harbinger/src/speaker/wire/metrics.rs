@@ -28,8 +28,35 @@ pub(super) fn families(wire: &Wire, counters: &Counters) -> Vec<Family> {
         Name::LateTurns,
         count(wire.counters().late_turns),
     ));
+    all.extend(claims(wire));
     all.extend(members(wire, counters));
     all
+}
+
+fn claims(wire: &Wire) -> Vec<Family> {
+    let moves = wire.moves();
+    let by_reason = [
+        ("taken", moves.taken),
+        ("takenOver", moves.taken_over),
+        ("handedOver", moves.handed),
+        ("abandoned", moves.abandoned),
+        ("beaten", moves.lost),
+        ("released", moves.released),
+        ("link", moves.link),
+        ("isolated", moves.isolated),
+    ];
+    let samples = by_reason.map(|(reason, value)| {
+        let labels: Labels = vec![("reason", reason.to_owned())];
+        (labels, count(value))
+    });
+    vec![
+        Family::one(
+            Name::ClaimsHeld,
+            i64::try_from(wire.claims().count()).unwrap_or(i64::MAX),
+        ),
+        Family::one(Name::ClaimsLost, count(moves.lost)),
+        Family::new(Name::Moves, samples.to_vec()),
+    ]
 }
 
 /// MetalLB's three and ours: by address, over all interfaces. An address that leaves takes its series with it and

@@ -153,6 +153,8 @@ impl Sockets {
                     port.groups_changed = true;
                 }
             }
+            // Asked by the loop, over a socket of its own.
+            Action::ProbeGateway => {}
             Action::LeaveGroup { ifindex, group } => {
                 if let Some(port) = self.ports.get_mut(&ifindex) {
                     port.wanted.remove(&group);

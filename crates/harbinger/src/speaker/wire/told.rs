@@ -47,6 +47,19 @@ impl Told {
                 millis = u64::try_from(by.as_millis()).unwrap_or(u64::MAX),
                 "this process was stopped for a while: nothing is answered until the members are heard"
             ),
+            Event::Leaving { addresses } => tracing::info!(
+                event = "leaving",
+                addresses,
+                "what this node answers for is handed over; it answers until the others have it"
+            ),
+            Event::Isolated => tracing::warn!(
+                event = "cutOff",
+                "fewer than half of the speakers and not the default gateway can be reached: this node gives up what it answers for"
+            ),
+            Event::Reconnected => tracing::info!(
+                event = "reconnected",
+                "the speakers or the default gateway can be reached again"
+            ),
             Event::Resumed => tracing::info!(event = "resumed", "answering goes on"),
             Event::MembershipRefused(why) => {
                 tracing::error!(event = "membershipRefused", %why, "the membership's key or record is not used");
