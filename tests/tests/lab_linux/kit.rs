@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use linux::packet::{Insn, Meta, PacketSocket};
+use tests::fleet::station::{self, BROADCAST};
 use tests::lab::Host;
 use tokio::time::timeout;
 
@@ -35,15 +36,8 @@ pub(crate) fn insn(code: u16, jt: u8, jf: u8, k: u32) -> Insn {
 
 /// An ARP request for `target`, padded, broadcast from a made-up sender.
 pub(crate) fn arp_request(target: Ipv4Addr) -> Vec<u8> {
-    let mut frame = vec![0xff; 6];
-    frame.extend([2, 0, 0, 0, 0, 99]);
-    frame.extend([0x08, 0x06, 0, 1, 8, 0, 6, 4, 0, 1]);
-    frame.extend([2, 0, 0, 0, 0, 99]);
-    frame.extend(Ipv4Addr::new(192, 0, 2, 99).octets());
-    frame.extend([0; 6]);
-    frame.extend(target.octets());
-    frame.resize(60, 0);
-    frame
+    let mac = [2, 0, 0, 0, 0, 99];
+    station::arp_request(BROADCAST, mac, Ipv4Addr::new(192, 0, 2, 99), target)
 }
 
 pub(crate) fn target_of(frame: &[u8]) -> Ipv4Addr {

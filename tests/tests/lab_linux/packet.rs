@@ -3,16 +3,21 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use linux::group::Memberships;
-use linux::packet::{ETHERTYPE_ARP, ETHERTYPE_IPV6, Options, PacketSocket, VLAN_UNKNOWN};
+use linux::packet::{ETHERTYPE_ARP, ETHERTYPE_IPV6, Insn, Options, PacketSocket, VLAN_UNKNOWN};
+use tests::fleet::station;
 use tests::lab::{self, Host};
 use tokio::time::timeout;
 
 use crate::kit::{ACCEPT, SOON, accept_word, arp_request, cable, insn, next_frame, target_of};
 
+/// A socket for ARP frames that pass a filter.
+fn arp(index: u32, filter: &[Insn]) -> PacketSocket {
+    PacketSocket::open(index, ETHERTYPE_ARP, filter, Options::default()).unwrap()
+}
+
 /// A sender of any frame, on "eth0".
 fn sender(host: &Host) -> PacketSocket {
-    let index = host.index("eth0").unwrap();
-    PacketSocket::open(index, ETHERTYPE_ARP, &[], Options::default()).unwrap()
+    arp(host.index("eth0").unwrap(), &[])
 }
 
 // L2-12
@@ -50,8 +55,7 @@ fn no_unfiltered_frame_slips_in_before_or_after_the_bind() {
         let mut passed = 0;
         let mut buf = [0; 128];
         for _ in 0..200 {
-            let socket =
-                PacketSocket::open(index, ETHERTYPE_ARP, &filter, Options::default()).unwrap();
+            let socket = arp(index, &filter);
             // A full swap of the filter opens no gap either.
             socket.set_filter(&filter).unwrap();
             tokio::task::yield_now().await;
@@ -75,18 +79,12 @@ fn receives_what_the_filter_lets_through_and_a_new_filter_decides_from_then_on()
     let (a, b) = cable();
     let (one, two) = (Ipv4Addr::new(192, 0, 2, 1), Ipv4Addr::new(192, 0, 2, 2));
     let index = b.index("eth0").unwrap();
-    let a_index = a.index("eth0").unwrap();
     b.block_on(async || {
         let filter = accept_word(38, u32::from(one));
-        let socket = PacketSocket::open(index, ETHERTYPE_ARP, &filter, Options::default()).unwrap();
+        let socket = arp(index, &filter);
         let send = |targets: &[Ipv4Addr]| {
-            a.block_on(async || {
-                let out =
-                    PacketSocket::open(a_index, ETHERTYPE_ARP, &[], Options::default()).unwrap();
-                for target in targets {
-                    out.send(&arp_request(*target)).unwrap();
-                }
-            });
+            let frames: Vec<_> = targets.iter().map(|target| arp_request(*target)).collect();
+            station::send(&a, "eth0", &frames).unwrap();
         };
         send(&[two, one]);
         let (frame, meta) = next_frame(&socket).await;
@@ -125,10 +123,9 @@ fn a_vlan_tag_is_told_beside_the_frame() {
     }
     let (a, b) = cable();
     let index = b.index("eth0").unwrap();
-    let a_index = a.index("eth0").unwrap();
     b.block_on(async || {
         let all = [ACCEPT];
-        let socket = PacketSocket::open(index, ETHERTYPE_ARP, &all, Options::default()).unwrap();
+        let socket = arp(index, &all);
         let own = b.mac("eth0").unwrap();
         let to_all = [0xff; 6];
         // The kernel throws the tag of a VLAN it does not know away and marks the frame as another host's;
@@ -144,11 +141,7 @@ fn a_vlan_tag_is_told_beside_the_frame() {
             tagged[..6].copy_from_slice(&destination);
             let [high, low] = tci.to_be_bytes();
             tagged.splice(12..12, [0x81, 0x00, high, low]);
-            a.block_on(async || {
-                let out =
-                    PacketSocket::open(a_index, ETHERTYPE_ARP, &[], Options::default()).unwrap();
-                out.send(&tagged).unwrap();
-            });
+            station::send(&a, "eth0", &[tagged]).unwrap();
             let (frame, meta) = next_frame(&socket).await;
             assert_eq!(meta.vlan, expected, "{tci:#06x} to {destination:?}");
             // The tag itself is gone: the frame reads as any other.
@@ -187,13 +180,12 @@ fn a_storm_of_foreign_requests_does_not_reach_the_process() {
     }
     let (a, b) = cable();
     let index = b.index("eth0").unwrap();
-    let a_index = a.index("eth0").unwrap();
     let woken = b.block_on(async || {
         let vip = Ipv4Addr::new(192, 0, 2, 1);
         let filter = accept_word(38, u32::from(vip));
-        let socket = PacketSocket::open(index, ETHERTYPE_ARP, &filter, Options::default()).unwrap();
+        let socket = arp(index, &filter);
         a.block_on(async || {
-            let out = PacketSocket::open(a_index, ETHERTYPE_ARP, &[], Options::default()).unwrap();
+            let out = sender(&a);
             let foreign = arp_request(Ipv4Addr::new(192, 0, 2, 2));
             for _ in 0..50_000 {
                 // A full queue is part of a storm.
@@ -216,18 +208,13 @@ fn what_a_bounded_turn_leaves_is_readable_at_once_in_the_next() {
     }
     let (a, b) = cable();
     let index = b.index("eth0").unwrap();
-    let a_index = a.index("eth0").unwrap();
     b.block_on(async || {
         let options = Options {
             receive_buffer_bytes: Some(4 << 20),
         };
         let socket = PacketSocket::open(index, ETHERTYPE_ARP, &[ACCEPT], options).unwrap();
-        a.block_on(async || {
-            let out = PacketSocket::open(a_index, ETHERTYPE_ARP, &[], Options::default()).unwrap();
-            for _ in 0..600 {
-                out.send(&arp_request(Ipv4Addr::new(192, 0, 2, 1))).unwrap();
-            }
-        });
+        let frames = vec![arp_request(Ipv4Addr::new(192, 0, 2, 1)); 600];
+        station::send(&a, "eth0", &frames).unwrap();
         let mut buf = [0; 128];
         let mut turns = Vec::new();
         while turns.iter().sum::<usize>() < 600 {
@@ -249,7 +236,7 @@ fn a_dead_interface_is_an_error_of_the_socket_and_of_nothing_else() {
     let index = b.index("eth0").unwrap();
     b.block_on(async || {
         let all = [ACCEPT];
-        let socket = PacketSocket::open(index, ETHERTYPE_ARP, &all, Options::default()).unwrap();
+        let socket = arp(index, &all);
         let frame = arp_request(Ipv4Addr::new(192, 0, 2, 1));
         let mut buf = [0; 128];
         b.link_down("eth0").unwrap();
@@ -316,19 +303,12 @@ fn a_request_through_a_bridge_is_heard_once_and_only_on_the_bridge() {
     b.add_bridge("br7").unwrap();
     b.set_master("eth0", Some("br7")).unwrap();
     let (port, bridge) = (b.index("eth0").unwrap(), b.index("br7").unwrap());
-    let a_index = a.index("eth0").unwrap();
     b.block_on(async || {
-        let open = |index| {
-            PacketSocket::open(index, ETHERTYPE_ARP, &[ACCEPT], Options::default()).unwrap()
-        };
-        let (on_port, on_bridge) = (open(port), open(bridge));
+        let (on_port, on_bridge) = (arp(port, &[ACCEPT]), arp(bridge, &[ACCEPT]));
         let vip = Ipv4Addr::new(192, 0, 2, 1);
         // The bridge forwards nothing before its port has left the learning state; then every frame.
         lab::eventually(SOON, "a request on the bridge", || {
-            a.block_on(async || {
-                let out = PacketSocket::open(a_index, ETHERTYPE_ARP, &[], Options::default());
-                out.unwrap().send(&arp_request(vip)).unwrap();
-            });
+            station::send(&a, "eth0", &[arp_request(vip)]).unwrap();
             (on_bridge.statistics().unwrap().passed > 0).then_some(())
         });
         let (frame, meta) = next_frame(&on_bridge).await;

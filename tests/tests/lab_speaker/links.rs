@@ -48,6 +48,14 @@ impl Second {
         self.lan.attach(self.node(), "eth1", &[]).unwrap()
     }
 
+    /// The same, and waits until both families are announced there.
+    fn plugged(&self) -> Port {
+        let before = Instant::now();
+        let port = self.plug();
+        self.announced(before, "as a new interface");
+        port
+    }
+
     /// Waits for both families' first announcement after a moment.
     fn announced(&self, after: Instant, what: &str) -> [Frame; 2] {
         both().map(|ip| {
@@ -74,9 +82,7 @@ fn a_new_interface_without_any_address_is_used_at_once() {
     lab.node()
         .sysctl("net/ipv6/conf/default/addr_gen_mode", "1")
         .unwrap();
-    let before = Instant::now();
-    lab.plug();
-    lab.announced(before, "new interface");
+    lab.plugged();
     let own = lab.node().proc_net("if_inet6").unwrap();
     assert!(!own.contains("eth1"), "{own}");
     assert!(in_group(lab.node(), "eth1", v6()));
@@ -94,9 +100,7 @@ fn an_interface_that_is_made_again_under_its_name_starts_anew() {
         return;
     }
     let lab = Second::new();
-    let before = Instant::now();
-    lab.plug();
-    lab.announced(before, "first");
+    lab.plugged();
     let index = lab.node().index("eth1").unwrap();
     lab.node().delete_link("eth1").unwrap();
     wait_answering(&lab.fleet, "eth1", false);
@@ -115,9 +119,7 @@ fn a_name_decides_also_when_it_changes() {
         return;
     }
     let lab = Second::new();
-    let before = Instant::now();
-    lab.plug();
-    lab.announced(before, "as eth1");
+    lab.plugged();
     lab.node().rename("eth1", "veth-excluded").unwrap();
     wait_answering(&lab.fleet, "eth1", false);
     wait_answering(&lab.fleet, "veth-excluded", false);
@@ -136,9 +138,7 @@ fn down_and_up_again_tells_everybody_anew() {
         return;
     }
     let lab = Second::new();
-    let before = Instant::now();
-    let port = lab.plug();
-    lab.announced(before, "first");
+    let port = lab.plugged();
     lab.node().link_down("eth1").unwrap();
     wait_answering(&lab.fleet, "eth1", false);
     // The other interface goes on.
@@ -191,9 +191,7 @@ fn a_new_hardware_address_is_told_at_once() {
         return;
     }
     let lab = Second::new();
-    let before = Instant::now();
-    lab.plug();
-    lab.announced(before, "first");
+    lab.plugged();
     let mac = [2, 0, 0, 0, 0, 0x42];
     let before = Instant::now();
     lab.node().set_mac("eth1", mac).unwrap();
@@ -217,9 +215,7 @@ fn a_bridge_answers_once_and_its_port_does_not() {
         return;
     }
     let lab = Second::new();
-    let before = Instant::now();
-    lab.plug();
-    lab.announced(before, "as itself");
+    lab.plugged();
     let node = lab.node();
     let bridge = [2, 0, 0, 0, 0, 0xb9];
     node.add_bridge("br9").unwrap();
@@ -245,9 +241,7 @@ fn excluded_names_are_never_used_and_the_list_can_be_changed() {
     }
     let lab = Second::new();
     let pod = Capture::start(&lab.fleet.pods[0], "eth0").unwrap();
-    let before = Instant::now();
-    lab.plug();
-    lab.announced(before, "eth1");
+    lab.plugged();
     let list = |patterns: &str| {
         let text = format!(
             "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: metallb-excludel2, namespace: metallb-system}}\n\
