@@ -29,7 +29,7 @@ check: toolchain
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
 
 # Namespaces, real sockets, the kernel as the client.
-lab: binary
+lab: binary packages
 	cargo test --package tests --test 'lab_*' -- --test-threads=1
 
 # Stories on a real kube-apiserver, etcd, controller-manager and kube-proxy.
@@ -37,7 +37,7 @@ cluster: binary packages localkube
 	cargo test --package tests --test 'cluster_*' -- --test-threads=1
 
 # The long forms: minutes, or a million of something.
-soak: binary localkube
+soak: binary packages localkube
 	cargo test --workspace --exclude tests --exclude members -- --ignored
 	cargo test --release --config profile.release.lto=false --config profile.release.codegen-units=16 --package members -- --ignored
 	cargo test --package tests --test 'lab_*' --test 'cluster_*' -- --test-threads=1 --ignored
@@ -68,11 +68,18 @@ lint-deps:
 	cargo deny --all-features check bans licenses sources
 	cargo machete
 
-# What a fresh Debian or Ubuntu lacks; kube-proxy calls nft and iptables.
+# What a fresh Debian or Ubuntu lacks; kube-proxy calls nft and iptables, the labs start routers. The routers' packages
+# would start their services, on port 179 among others: while they are installed nothing may be started, unless the
+# machine has such a rule of its own, and of the services only those that came with this call are then switched off.
 packages:
-	@missing=""; for pair in cc:gcc nft:nftables iptables:iptables conntrack:conntrack; do \
+	@missing=""; for pair in cc:gcc nft:nftables iptables:iptables conntrack:conntrack vtysh:frr bird:bird2 gobgpd:gobgpd; do \
 	  PATH=$$PATH:/usr/sbin:/sbin command -v $${pair%%:*} >/dev/null || missing="$$missing $${pair##*:}"; done; \
-	if [ -n "$$missing" ]; then echo "installing$$missing"; apt-get update -qq && apt-get install -y -qq $$missing; fi
+	if [ -n "$$missing" ]; then echo "installing$$missing"; \
+	  rule=/usr/sbin/policy-rc.d; [ -e $$rule ] && rule=""; \
+	  if [ -n "$$rule" ]; then trap "rm -f $$rule" EXIT; printf '#!/bin/sh\nexit 101\n' >$$rule; chmod 755 $$rule; fi; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing || exit; \
+	  for pair in frr:frr bird2:bird gobgpd:gobgpd; do case "$$missing " in *" $${pair%%:*} "*) \
+	    if command -v systemctl >/dev/null; then systemctl disable --quiet $${pair##*:} 2>/dev/null || true; fi;; esac; done; fi
 
 toolchain:
 	@rustup target list --installed | grep -qx $(MUSL) || { echo "adding the Rust target $(MUSL)"; rustup target add $(MUSL); }

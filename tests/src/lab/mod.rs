@@ -1,7 +1,7 @@
 //! Network labs in one process: hosts, switches, captures, clients and servers in network namespaces.
 //!
-//! Owns the namespaces it makes; everything goes when the values are dropped. It needs no external program and
-//! works as root and, where the system allows it, inside an unprivileged user namespace ([`enter`]).
+//! Owns the namespaces it makes; everything goes when the values are dropped. Only [`router`] needs other
+//! programs. It works as root and, where the system allows it, inside an unprivileged user namespace ([`enter`]).
 //! Deliberately absent: anything of the project's own crates, so that the lab cannot share their mistakes.
 
 mod capture;
@@ -12,6 +12,7 @@ mod host;
 mod lan;
 mod link;
 pub mod nft;
+pub mod router;
 mod web;
 
 use std::sync::atomic::{AtomicBool, Ordering};
