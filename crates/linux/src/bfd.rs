@@ -175,10 +175,9 @@ impl Receiver {
     ) -> io::Result<usize> {
         let mut buf = [0; DATAGRAM_BYTES];
         for count in 0..max {
-            let got = self
-                .socket
-                .try_read(|socket| sys::recvmsg(socket.as_fd(), &mut buf, 0))?;
-            let Some(got) = got else { return Ok(count) };
+            let Some(got) = self.recv(&mut buf)? else {
+                return Ok(count);
+            };
             let Some(from) = socket_address(&got.name) else {
                 return Err(io::ErrorKind::InvalidData.into());
             };
@@ -194,6 +193,19 @@ impl Receiver {
             });
         }
         Ok(max)
+    }
+
+    /// Asks the kernel and not the runtime, which knows nothing of what came since it last slept: after a loop was held
+    /// up that is everything (BFD-51).
+    fn recv(&self, buf: &mut [u8]) -> io::Result<Option<sys::Received>> {
+        match sys::recvmsg(self.socket.as_fd(), buf, 0) {
+            Ok(got) => Ok(Some(got)),
+            // Once more by the runtime, so that it forgets that there was something.
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => self
+                .socket
+                .try_read(|socket| sys::recvmsg(socket.as_fd(), buf, 0)),
+            Err(e) => Err(e),
+        }
     }
 
     /// Datagrams that the kernel threw away since the socket was opened, because the queue was full or by the filter

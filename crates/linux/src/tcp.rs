@@ -302,6 +302,19 @@ impl Listener {
             }))
     }
 
+    /// Drops segments that arrive with less than this TTL from the first on, for every connection: for a listener all of
+    /// whose peers ask for it. One set at accept comes after what the peer sent with its handshake.
+    ///
+    /// # Errors
+    /// The socket is gone.
+    pub fn set_minimum_ttl(&self, ttl: Option<u8>) -> Result<(), Error> {
+        let fd = self.listener.as_fd();
+        set_minimum_ttl(fd, self.local.is_ipv6(), ttl.unwrap_or(0))
+            .map_err(Error::io("set the minimum TTL of", || {
+                format!("TCP listener {}", self.local)
+            }))
+    }
+
     /// Waits for the next connection and takes it. Its peer is for the caller to judge; TTL 255 is set, a minimum is
     /// not. Cancel safe.
     ///

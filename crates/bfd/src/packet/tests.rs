@@ -38,6 +38,34 @@ fn octets_of_a_packet_are_those_of_the_rfc() {
     }
 }
 
+/// Captured on a loopback interface, multihop: FRR 8.4.4 and BIRD 2.0.12 (Debian 12).
+// BFD-01
+#[test]
+fn packets_of_other_implementations_are_read_and_built_alike() {
+    let octets = |text: &str| -> Vec<u8> {
+        let digits = text.as_bytes().chunks(2);
+        digits
+            .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap())
+            .collect()
+    };
+    let frr = octets("2040031883e9a2c000000000000f4240000f42400000c350");
+    let read = Packet::decode(&frr).unwrap();
+    assert_eq!((read.state, read.multiplier), (State::Down, 3));
+    assert_eq!(read.your_discriminator, None);
+    assert_eq!(read.required_min_rx_us, 1_000_000, "slow while Down");
+    assert_eq!(read.required_min_echo_rx_us, 50_000);
+    assert_eq!(read.encode().as_slice(), frr);
+
+    let bird = octets("208004180b8faac883e9a2c0000f4240000186a000000000");
+    let read = Packet::decode(&bird).unwrap();
+    assert_eq!((read.state, read.multiplier), (State::Init, 4));
+    assert_eq!(read.my_discriminator.get(), 0x0b8f_aac8);
+    assert_eq!(read.your_discriminator, Discriminator::new(0x83e9_a2c0));
+    assert_eq!(read.desired_min_tx_us, 1_000_000);
+    assert_eq!(read.required_min_rx_us, 100_000);
+    assert_eq!(read.encode().as_slice(), bird);
+}
+
 // BFD-03
 #[test]
 fn the_first_failing_check_names_the_drop() {
