@@ -20,6 +20,7 @@ mod namespace;
 mod node;
 mod pod;
 mod pool;
+pub(crate) mod protobuf;
 mod secret;
 mod selector;
 mod service;
@@ -63,8 +64,14 @@ impl std::fmt::Display for FieldError {
     }
 }
 
+/// Reads an object in the API server's binary form.
+pub(crate) type FromProtobuf<R> = fn(&[u8]) -> Result<R, prost::DecodeError>;
+
 /// The lean shape of a kind, as it is parsed.
 pub(crate) trait Raw: DeserializeOwned + Send + 'static {
+    /// For the kinds there are thousands of: the server makes a list of them in a third of the time, and it is a
+    /// third as long. None: the kind is always asked for as JSON, which is the only form of custom resources.
+    const FROM_PROTOBUF: Option<FromProtobuf<Self>> = None;
     /// Its metadata.
     fn meta(&self) -> &Meta;
 }
@@ -165,8 +172,15 @@ where
     Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
 }
 
+/// A list without spare room: what is kept by the ten thousand was parsed in room for four at least.
+fn fitted<T>(list: Result<Vec<T>, FieldError>) -> Result<Vec<T>, FieldError> {
+    let mut list = list?;
+    list.shrink_to_fit();
+    Ok(list)
+}
+
 fn addresses(path: &str, texts: &[String]) -> Result<Vec<std::net::IpAddr>, FieldError> {
-    texts
+    let addresses = texts
         .iter()
         .enumerate()
         .filter(|(_, text)| !text.is_empty() && *text != "None")
@@ -178,5 +192,6 @@ fn addresses(path: &str, texts: &[String]) -> Result<Vec<std::net::IpAddr>, Fiel
                 )
             })
         })
-        .collect()
+        .collect();
+    fitted(addresses)
 }

@@ -15,8 +15,11 @@ use engine::world::{Change, ConfigMap, Delta, PoolStatus, Service, Stored, World
 use engine::write::{ConfigurationStateValue, Event, Outcome, ServiceStatus, Write};
 use futures::StreamExt as _;
 use k8s_openapi::api::core::v1 as core;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::Client;
-use kube::api::{Api, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams, PostParams};
+use kube::api::{
+    Api, DeleteParams, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams, PostParams,
+};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -2,6 +2,92 @@
 
 use super::*;
 
+/// Services and slices are listed in another form than they are watched in.
+#[test]
+fn a_list_shows_the_same_objects_as_a_watch() {
+    shared().block_on(async |client| {
+        namespace(&client, "forms").await;
+        let kinds = [Kind::Service, Kind::EndpointSlice];
+        let source = |role| KubeSource::new(client.clone(), config(role));
+        let mut watched = follow(source(Role::Controller), &kinds);
+        let both = |world: &World| world.epoch(&kinds).is_some();
+        watched.until("both lists", both).await;
+        create_forms(&client).await;
+        let [full, plain, slice] =
+            ["full", "plain", "full-x"].map(|name| NamespacedName::new("forms", name));
+        let complete = |world: &World| {
+            let deleting = world.services.get(&full).is_some_and(|s| s.object.deleting);
+            let there = |name| world.services.get(name).is_some();
+            deleting && there(&plain) && world.endpoint_slices.get(&slice).is_some()
+        };
+        watched.until("all of them", complete).await;
+        for role in [Role::Controller, Role::Speaker] {
+            let mut listed = follow(source(role), &kinds);
+            listed.until("all of them", complete).await;
+            for name in [&full, &plain] {
+                let [a, b] = [&watched, &listed].map(|seen| seen.world.services.get(name));
+                assert_eq!(a, b, "{role:?}");
+            }
+            let [a, b] = [&watched, &listed].map(|seen| seen.world.endpoint_slices.get(&slice));
+            assert_eq!(a, b, "{role:?}");
+        }
+        let api: Api<core::Service> = Api::namespaced(client.clone(), "forms");
+        let patch = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+        let let_go = api.patch("full", &PatchParams::default(), &patch).await;
+        let_go.expect("let go");
+    });
+}
+
+/// A Service with all that is read, which is being deleted and stays; one with little; a slice.
+async fn create_forms(client: &Client) {
+    let full = json!({
+        "metadata": {
+            "name": "full", "labels": {"a": "b"}, "finalizers": ["example.com/held"],
+            "annotations": {"metallb.io/address-pool": "lan", "other": "dropped"},
+        },
+        "spec": {
+            "type": "LoadBalancer", "loadBalancerClass": "x.example/y",
+            "ipFamilyPolicy": "PreferDualStack", "loadBalancerIP": "192.0.2.9",
+            "externalTrafficPolicy": "Local", "selector": {"app": "web"},
+            "ports": [{"name": "a", "port": 53, "protocol": "UDP"},
+                      {"name": "b", "port": 443, "nodePort": 32_443}],
+        },
+    });
+    let plain = json!({
+        "metadata": {"name": "plain"},
+        "spec": {"clusterIP": "None", "ports": [{"port": 80}]},
+    });
+    let slice = json!({
+        "metadata": {"name": "full-x", "labels": {"kubernetes.io/service-name": "full"}},
+        "addressType": "IPv4",
+        "endpoints": [
+            {"addresses": ["10.0.0.1"], "nodeName": "a", "conditions": {"ready": true}},
+            {"addresses": ["10.0.0.2"], "conditions": {"ready": false, "serving": true}},
+            {"addresses": ["10.0.0.3"], "nodeName": "b"},
+        ],
+        "ports": [],
+    });
+    let status = json!({"status": {"loadBalancer": {"ingress": [
+        {"ip": "192.0.2.9"}, {"ip": "2001:db8::9", "ipMode": "Proxy"}, {"hostname": "h.example"},
+    ]}}});
+    let services: Api<core::Service> = Api::namespaced(client.clone(), "forms");
+    let create = PostParams::default();
+    for object in [full, plain] {
+        let object = serde_json::from_value(object).expect("a Service");
+        let created = services.create(&create, &object).await;
+        created.expect("created");
+    }
+    let (patch, status) = (PatchParams::default(), Patch::Merge(status));
+    let patched = services.patch_status("full", &patch, &status).await;
+    patched.expect("a status");
+    let deleted = services.delete("full", &DeleteParams::default()).await;
+    deleted.expect("deleted");
+    let slices: Api<EndpointSlice> = Api::namespaced(client.clone(), "forms");
+    let slice = serde_json::from_value(slice).expect("a slice");
+    let created = slices.create(&create, &slice).await;
+    created.expect("created");
+}
+
 #[test]
 fn lists_of_many_pages_are_whole_for_both_roles_and_changes_follow() {
     const OBJECTS: usize = 1_103;

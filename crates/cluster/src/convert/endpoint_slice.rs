@@ -1,6 +1,8 @@
 //! discovery.k8s.io/v1 EndpointSlice.
 
-use super::{Convert, FieldError, Meta, Raw, nullable};
+mod protobuf;
+
+use super::{Convert, FieldError, FromProtobuf, Meta, Raw, nullable};
 use engine::name::Kind;
 use engine::world::{Change, Delta, Endpoint, EndpointSlice};
 use serde::Deserialize;
@@ -34,6 +36,8 @@ struct Conditions {
 }
 
 impl Raw for RawEndpointSlice {
+    const FROM_PROTOBUF: Option<FromProtobuf<Self>> = Some(protobuf::read);
+
     fn meta(&self) -> &Meta {
         &self.metadata
     }
@@ -45,18 +49,17 @@ impl Convert for EndpointSlice {
 
     fn convert(raw: RawEndpointSlice) -> Result<Self, FieldError> {
         let service = raw.metadata.labels.get(SERVICE_NAME).cloned();
+        let endpoints = raw.endpoints.into_iter().map(|endpoint| {
+            Ok(Endpoint {
+                ready: endpoint.conditions.ready,
+                serving: endpoint.conditions.serving,
+                node: endpoint.node_name.filter(|node| !node.is_empty()),
+            })
+        });
         Ok(Self {
             name: raw.metadata.named(),
             service: service.unwrap_or_default(),
-            endpoints: raw
-                .endpoints
-                .into_iter()
-                .map(|endpoint| Endpoint {
-                    ready: endpoint.conditions.ready,
-                    serving: endpoint.conditions.serving,
-                    node: endpoint.node_name.filter(|node| !node.is_empty()),
-                })
-                .collect(),
+            endpoints: super::fitted(endpoints.collect())?,
         })
     }
 

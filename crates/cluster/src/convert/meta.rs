@@ -21,10 +21,12 @@ pub(crate) struct Meta {
     pub(crate) uid: String,
     #[serde(default, deserialize_with = "super::nullable")]
     pub(crate) resource_version: String,
-    #[serde(default)]
-    pub(crate) creation_timestamp: Option<String>,
-    #[serde(default)]
-    pub(crate) deletion_timestamp: Option<String>,
+    /// Creation time in seconds since 1970; none where it is absent or no time.
+    #[serde(default, rename = "creationTimestamp", deserialize_with = "seconds")]
+    pub(crate) created: Option<i64>,
+    /// `deletionTimestamp` is set.
+    #[serde(default, rename = "deletionTimestamp", deserialize_with = "is_some")]
+    pub(crate) deleting: bool,
     #[serde(default, deserialize_with = "super::nullable")]
     pub(crate) labels: Labels,
     #[serde(default, deserialize_with = "super::nullable")]
@@ -36,17 +38,28 @@ impl Meta {
     pub(crate) fn named(&self) -> NamespacedName {
         NamespacedName::new(self.namespace.clone(), self.name.clone())
     }
+}
 
-    /// Creation time in seconds since 1970; none where it is absent or no time.
-    pub(crate) fn created(&self) -> Option<i64> {
-        let text = self.creation_timestamp.as_deref()?;
-        text.parse::<Timestamp>().ok().map(Timestamp::as_second)
-    }
+fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    let time = text.and_then(|text| text.parse::<Timestamp>().ok());
+    Ok(time.map(Timestamp::as_second))
+}
+
+fn is_some<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    Ok(Option::<IgnoredAny>::deserialize(deserializer)?.is_some())
 }
 
 /// Annotations whose key has one of our prefixes; the others are never stored.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct OurAnnotations(pub(crate) BTreeMap<String, String>);
+
+/// Whether an annotation is kept.
+pub(super) fn is_ours(key: &str) -> bool {
+    ANNOTATION_PREFIXES
+        .iter()
+        .any(|prefix| key.starts_with(prefix))
+}
 
 impl<'de> Deserialize<'de> for OurAnnotations {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -59,10 +72,7 @@ impl<'de> Deserialize<'de> for OurAnnotations {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut kept = BTreeMap::new();
                 while let Some(key) = map.next_key::<String>()? {
-                    if ANNOTATION_PREFIXES
-                        .iter()
-                        .any(|prefix| key.starts_with(prefix))
-                    {
+                    if is_ours(&key) {
                         kept.insert(key, map.next_value()?);
                     } else {
                         map.next_value::<IgnoredAny>()?;

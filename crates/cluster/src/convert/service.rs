@@ -1,6 +1,8 @@
 //! core/v1 Service.
 
-use super::{Convert, FieldError, Meta, Raw, nullable};
+mod protobuf;
+
+use super::{Convert, FieldError, FromProtobuf, Meta, Raw, nullable};
 use engine::name::Kind;
 use engine::world::{
     Change, Delta, Family, FamilyPolicy, Ingress, Protocol, Service, ServicePort, TrafficPolicy,
@@ -80,6 +82,8 @@ struct RawIngress {
 }
 
 impl Raw for RawService {
+    const FROM_PROTOBUF: Option<FromProtobuf<Self>> = Some(protobuf::read);
+
     fn meta(&self) -> &Meta {
         &self.metadata
     }
@@ -95,16 +99,15 @@ impl Convert for Service {
         if cluster_ips.is_empty() {
             cluster_ips.extend(spec.cluster_ip);
         }
-        let created = raw.metadata.created();
         Ok(Self {
             name: raw.metadata.named(),
             uid: raw.metadata.uid,
-            created,
-            deleting: raw.metadata.deletion_timestamp.is_some(),
+            created: raw.metadata.created,
+            deleting: raw.metadata.deleting,
             load_balancer: spec.kind == "LoadBalancer",
             class: spec.load_balancer_class.filter(|class| !class.is_empty()),
             labels: raw.metadata.labels,
-            annotations: raw.metadata.annotations.0,
+            annotations: raw.metadata.annotations.0.into(),
             cluster_ips: super::addresses("spec.clusterIPs", &cluster_ips)?,
             families: families(&spec.ip_families)?,
             family_policy: family_policy(spec.ip_family_policy.as_deref())?,
@@ -122,7 +125,7 @@ impl Convert for Service {
 }
 
 fn families(texts: &[String]) -> Result<Vec<Family>, FieldError> {
-    texts
+    let families = texts
         .iter()
         .enumerate()
         .map(|(at, text)| match text.as_str() {
@@ -133,7 +136,8 @@ fn families(texts: &[String]) -> Result<Vec<Family>, FieldError> {
                 format!("{other:?} is neither IPv4 nor IPv6"),
             )),
         })
-        .collect()
+        .collect();
+    super::fitted(families)
 }
 
 fn family_policy(text: Option<&str>) -> Result<FamilyPolicy, FieldError> {
@@ -160,7 +164,8 @@ fn external_policy(text: Option<&str>) -> Result<TrafficPolicy, FieldError> {
 }
 
 fn ports(raw: Vec<Port>) -> Result<Vec<ServicePort>, FieldError> {
-    raw.into_iter()
+    let ports = raw
+        .into_iter()
         .enumerate()
         .map(|(at, port)| {
             let protocol = match port.protocol.as_deref() {
@@ -181,11 +186,13 @@ fn ports(raw: Vec<Port>) -> Result<Vec<ServicePort>, FieldError> {
                 node_port: port.node_port.filter(|port| *port != 0),
             })
         })
-        .collect()
+        .collect();
+    super::fitted(ports)
 }
 
 fn ingress(raw: Vec<RawIngress>) -> Result<Vec<Ingress>, FieldError> {
-    raw.into_iter()
+    let ingress = raw
+        .into_iter()
         .enumerate()
         .map(|(at, entry)| {
             let ip = match entry.ip.as_deref() {
@@ -203,5 +210,6 @@ fn ingress(raw: Vec<RawIngress>) -> Result<Vec<Ingress>, FieldError> {
                 ip_mode: entry.ip_mode.filter(|mode| !mode.is_empty()),
             })
         })
-        .collect()
+        .collect();
+    super::fitted(ingress)
 }

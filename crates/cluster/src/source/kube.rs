@@ -11,6 +11,7 @@
 //! server has would be one more thing to be stale after `kubectl apply` of the definitions.
 
 mod backoff;
+mod binary;
 mod connect;
 mod lease;
 mod line;

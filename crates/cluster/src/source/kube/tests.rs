@@ -2,7 +2,8 @@
 
 use super::backoff::Backoff;
 use super::watch::{Event, event};
-use super::{KubeConfig, KubeSource, Role, line, path, write};
+use super::{KubeConfig, KubeSource, Role, binary, line, path, write};
+use crate::convert::{self, Convert, Converted, Raw};
 use crate::source::Source;
 use ::kube::Client;
 use engine::lease::LeaseConfig;
@@ -142,6 +143,115 @@ async fn lines_are_whole_or_an_error() {
         line::read(&mut endless.as_slice(), &mut text)
             .await
             .is_err()
+    );
+}
+
+/// A number in groups of seven bits.
+fn varint(mut number: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    loop {
+        let low = u8::try_from(number % 128).expect("seven bits");
+        number /= 128;
+        if number == 0 {
+            bytes.push(low);
+            return bytes;
+        }
+        bytes.push(low | 0x80);
+    }
+}
+
+/// A field of so many bytes, as the binary form writes it.
+fn field(number: usize, bytes: &[u8]) -> Vec<u8> {
+    [varint(number << 3 | 2), varint(bytes.len()), bytes.to_vec()].concat()
+}
+
+/// A list of two Services, whose fields are numbered as Kubernetes' `generated.proto` has it.
+fn binary_list() -> Vec<u8> {
+    let service = |name: &str, port: &[u8], more: &[u8]| {
+        let kept = [field(1, b"metallb.io/x"), field(2, b"kept")].concat();
+        let dropped = [field(1, b"other"), field(2, b"dropped")].concat();
+        let meta = [
+            field(1, name.as_bytes()),
+            field(3, b"default"),
+            field(5, b"uid"),
+            field(6, b"7"),
+            field(8, &[8, 42]),
+            field(12, &kept),
+            field(12, &dropped),
+            field(17, &[b'm'; 300]),
+        ];
+        let port = [field(1, b"http"), field(2, b"TCP"), port.to_vec()].concat();
+        let spec = [
+            field(1, &port),
+            field(4, b"LoadBalancer"),
+            field(18, b"10.0.0.1"),
+            field(19, b"IPv4"),
+            [varint(20 << 3), varint(0)].concat(),
+        ];
+        let ingress = field(1, &[field(1, b"192.0.2.1"), field(3, b"VIP")].concat());
+        [
+            field(1, &meta.concat()),
+            field(2, &spec.concat()),
+            field(3, &field(1, &ingress)),
+            more.to_vec(),
+        ]
+        .concat()
+    };
+    let list = [
+        field(1, &[field(2, b"9"), field(3, b"")].concat()),
+        field(2, &service("a", &[3 << 3, 80], &[])),
+        field(2, &service("b", &[3 << 3, 0xbb, 3], &field(9, b"later"))),
+    ];
+    let kind = [field(1, b"v1"), field(2, b"ServiceList")].concat();
+    let outer = [field(1, &kind), field(2, &list.concat()), field(3, b"")];
+    [binary::MAGIC, &outer.concat()].concat()
+}
+
+/// Names of the objects and the list's version.
+async fn read_binary(mut bytes: &[u8]) -> std::io::Result<(Vec<Service>, String)> {
+    let mut services = Vec::new();
+    let meta = binary::read(&mut bytes, |object| {
+        let read = <<Service as Convert>::Raw as Raw>::FROM_PROTOBUF.expect("Services have it");
+        match convert::stored::<Service>(read(object)?, None) {
+            Converted::Good(stored) => services.push(Service::clone(&stored.object)),
+            Converted::Bad(_, problem) => panic!("{problem:?}"),
+        }
+        Ok(())
+    });
+    let version = meta.await?.resource_version;
+    Ok((services, version))
+}
+
+#[tokio::test]
+async fn a_list_of_the_binary_form_is_read_object_by_object() {
+    let (services, version) = read_binary(&binary_list()).await.expect("a list");
+    assert_eq!(version, "9");
+    let [a, b] = services.as_slice() else {
+        panic!("{services:?}");
+    };
+    assert_eq!((a.name.name.as_str(), b.name.name.as_str()), ("a", "b"));
+    assert_eq!((a.ports[0].port, b.ports[0].port), (80, 443));
+    assert_eq!(
+        (a.created, a.deleting, a.load_balancer),
+        (Some(42), false, true)
+    );
+    assert_eq!(a.annotations.len(), 1, "foreign annotations are dropped");
+    let addresses: Vec<String> = a.addresses().map(|ip| ip.to_string()).collect();
+    assert_eq!(addresses, ["192.0.2.1"]);
+}
+
+#[tokio::test]
+async fn a_list_of_the_binary_form_that_is_cut_off_or_spoilt_is_none() {
+    let whole = binary_list();
+    // The last field of the envelope is empty and may be absent.
+    for end in 0..whole.len() - 2 {
+        assert!(read_binary(&whole[..end]).await.is_err(), "{end} bytes");
+    }
+    assert!(read_binary(b"{\"kind\":\"ServiceList\"}").await.is_err());
+    let endless = [binary::MAGIC, &[10, 0xff, 0xff, 0xff, 0xff, 0xff, 1]].concat();
+    assert!(
+        read_binary(&endless).await.is_err(),
+        "longer than any object"
     );
 }
 
