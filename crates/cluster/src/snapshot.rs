@@ -1,8 +1,7 @@
 //! Everything a set of manifests says, in engine types, and how it differs from before.
 //!
 //! Owns what needs more than one object: duplicates, the state written beside the manifests laid
-//! over them, and what a server would have filled in (cli.md: address families, the slices of a
-//! Service with the annotation `harbinger.dev/endpoints`). It reads no file.
+//! over them, and what a server would have filled in (cli.md: address families). It reads no file.
 
 mod derive;
 mod kept;
@@ -141,7 +140,6 @@ pub(crate) fn build(
         ..Snapshot::default()
     };
     let families = derive::default_families(objects);
-    let with_slices = derive::services_with_slices(objects);
     for (key, object) in objects {
         let mut value = object.value.clone();
         if let Some(written) = state.get(key)
@@ -151,9 +149,6 @@ pub(crate) fn build(
         }
         if object.kind == Kind::Service {
             derive::families(&mut value, families);
-            if let Some(slice) = derive::slice(object, &value, &with_slices) {
-                snapshot.take(&slice, slice.value.clone());
-            }
         }
         snapshot.take(object, value);
     }

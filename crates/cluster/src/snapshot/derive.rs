@@ -1,17 +1,9 @@
 //! What an API server, or its controllers, would have filled in (design: cli.md, `plan`).
 
 use super::Objects;
-use crate::manifest::{Object, name_fits};
-use engine::name::{Kind, NamespacedName};
-use engine::world::{ENDPOINTS_ANNOTATION, Family};
+use engine::name::Kind;
+use engine::world::Family;
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
-use std::sync::Arc;
-
-/// Label that names the Service of a slice.
-const SERVICE_NAME: &str = "kubernetes.io/service-name";
-/// Most nodes that one annotation names.
-const ENDPOINTS_MAX: usize = 1_000;
 
 /// The family of a Service that does not say: IPv4, or IPv6 where only such pools exist.
 pub(super) fn default_families(objects: &Objects) -> Family {
@@ -90,62 +82,4 @@ pub(super) fn families(service: &mut Value, default: Family) {
     for (field, value) in derived {
         spec.insert(field.to_owned(), value);
     }
-}
-
-/// Services that have a slice of their own.
-pub(super) fn services_with_slices(objects: &Objects) -> BTreeSet<NamespacedName> {
-    objects
-        .iter()
-        .filter(|((kind, _), _)| *kind == Kind::EndpointSlice)
-        .filter_map(|((_, name), object)| {
-            let labels = object.value.pointer("/metadata/labels")?;
-            let service = labels.get(SERVICE_NAME)?.as_str()?;
-            Some(NamespacedName::new(name.namespace.clone(), service))
-        })
-        .collect()
-}
-
-/// The slice that the annotation of a Service without any stands for.
-pub(super) fn slice(
-    service: &Object,
-    value: &Value,
-    with_slices: &BTreeSet<NamespacedName>,
-) -> Option<Object> {
-    if with_slices.contains(&service.name) {
-        return None;
-    }
-    let nodes = value
-        .pointer("/metadata/annotations")?
-        .get(ENDPOINTS_ANNOTATION)?
-        .as_str()?;
-    let endpoints: Vec<Value> = nodes
-        .split(',')
-        .map(str::trim)
-        .filter(|node| name_fits(node))
-        .take(ENDPOINTS_MAX)
-        .map(|node| json!({"nodeName": node, "conditions": {"ready": true, "serving": true}}))
-        .collect();
-    // No slice can have this name otherwise: it is longer than the Service's by a label.
-    let name = NamespacedName::new(
-        service.name.namespace.clone(),
-        format!("{}.annotation", service.name.name),
-    );
-    let value = json!({
-        "apiVersion": "discovery.k8s.io/v1",
-        "kind": "EndpointSlice",
-        "metadata": {
-            "name": name.name,
-            "namespace": name.namespace,
-            "uid": format!("EndpointSlice/{name}"),
-            "labels": {SERVICE_NAME: service.name.name},
-        },
-        "endpoints": endpoints,
-    });
-    Some(Object {
-        kind: Kind::EndpointSlice,
-        name,
-        value,
-        source: Arc::clone(&service.source),
-        refused: None,
-    })
 }

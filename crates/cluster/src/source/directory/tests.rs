@@ -305,16 +305,13 @@ async fn one_of_two_holds_the_lock_and_the_other_takes_it_and_sees_what_was_writ
 }
 
 #[tokio::test]
-async fn families_are_derived_and_the_annotation_stands_for_endpoints() {
+async fn families_are_derived() {
     let folder = TempDir::new().expect("a folder");
-    let text = service("web", ", ipFamilyPolicy: PreferDualStack").replace(
-        "{name: web}",
-        "{name: web, annotations: {harbinger.dev/endpoints: 'a, b'}}",
-    );
+    let text = service("web", ", ipFamilyPolicy: PreferDualStack");
     put(&folder, "a.yaml", &text);
     put(&folder, "b.yaml", &service("six", ", ipFamilies: [IPv6]"));
     put(&folder, "c.yaml", &service("own", ", clusterIP: 10.0.0.1"));
-    let mut watched = watch(&folder).await;
+    let watched = watch(&folder).await;
     let web = watched.service("web").expect("web");
     assert_eq!(web.families, [Family::V4, Family::V6]);
     assert_eq!(web.cluster_ips.len(), 2);
@@ -322,34 +319,6 @@ async fn families_are_derived_and_the_annotation_stands_for_endpoints() {
     assert_eq!(
         watched.service("own").expect("own").cluster_ips,
         [IpAddr::from([10, 0, 0, 1])]
-    );
-    let slices: Vec<_> = watched.world.endpoint_slices.iter().collect();
-    assert_eq!(slices.len(), 1);
-    assert_eq!(slices[0].object.service, "web");
-    let nodes: Vec<_> = slices[0]
-        .object
-        .endpoints
-        .iter()
-        .map(|e| e.node.as_deref())
-        .collect();
-    assert_eq!(nodes, [Some("a"), Some("b")]);
-    put(
-        &folder,
-        "d.yaml",
-        "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\naddressType: IPv4\n\
-         metadata: {name: web-1, labels: {kubernetes.io/service-name: web}}\nendpoints: []\n",
-    );
-    let real = |world: &World| {
-        world
-            .endpoint_slices
-            .iter()
-            .all(|s| s.object.endpoints.is_empty())
-    };
-    watched.until(real).await;
-    assert_eq!(
-        watched.world.endpoint_slices.len(),
-        1,
-        "a real slice takes its place"
     );
 }
 
