@@ -19,7 +19,7 @@ pub use manifests::{Manifests, ReadError, read_manifests};
 pub use snapshot::WATCHED;
 pub use source::directory::{DirectoryConfig, DirectoryError, DirectorySource};
 pub use source::kube::{ConnectError, KubeConfig, KubeSource, Owner, Role, connect};
-pub use source::{CHANGES_MAX, Campaign, Source};
+pub use source::{CHANGES_MAX, Campaign, Deadline, Source};
 
 /// Annotation that names the pool of the addresses of a Service.
 pub const POOL_ANNOTATION: &str = "metallb.io/ip-allocated-from-pool";

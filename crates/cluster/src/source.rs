@@ -3,15 +3,17 @@
 //! Everything above cannot tell a Kubernetes API from a folder of manifests. A source turns what
 //! it sees into changes and carries writes out; it caches nothing for others and decides nothing.
 
+mod deadline;
 pub mod directory;
 pub mod kube;
+
+pub use deadline::Deadline;
 
 use engine::lease::Leadership;
 use engine::name::Kind;
 use engine::world::Change;
 use engine::write::{Outcome, Write};
 use futures::future::BoxFuture;
-use std::time::Instant;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
@@ -33,7 +35,7 @@ pub trait Source: Send + Sync + 'static {
 
     /// Carries one write out. What is not answered by the deadline is
     /// [`Outcome::Unavailable`], and may have happened all the same.
-    fn carry_out(&self, write: Write, deadline: Option<Instant>) -> BoxFuture<'static, Outcome>;
+    fn carry_out(&self, write: Write, deadline: Deadline) -> BoxFuture<'static, Outcome>;
 
     /// Takes part in the election of the one that allocates. At most one campaign per source.
     fn campaign(&self, identity: &str) -> Campaign;

@@ -157,6 +157,8 @@ impl Loop {
             Leadership::Leader { epoch, .. } => Some(*epoch),
             Leadership::Follower { .. } => None,
         };
+        self.writes
+            .set_deadline(epoch, self.machine.write_deadline());
         if epoch == self.epoch {
             return;
         }
@@ -175,8 +177,7 @@ impl Loop {
 
     fn send(&mut self, now: Instant) {
         while let Some((ticket, write)) = self.machine.poll_write(now) {
-            let deadline = self.machine.write_deadline();
-            self.writes.start(ticket, write, deadline);
+            self.writes.start(ticket, write);
         }
         if self.writes.is_empty() && self.machine.pending_writes() == 0 {
             self.waiting.nothing_to_write();

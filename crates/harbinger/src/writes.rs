@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use cluster::Source;
+use cluster::{Deadline, Source};
 use engine::write::{Outcome, Ticket, Write};
 use futures::FutureExt;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::metrics::{Family, Labels, Name, count};
@@ -17,6 +17,8 @@ pub(crate) struct Writes {
     source: Arc<dyn Source>,
     role: &'static str,
     running: JoinSet<(Ticket, &'static str, Outcome)>,
+    /// Of the leadership under which writes are sent now: its epoch and what tells them of its renewals.
+    lease: Option<(u64, watch::Sender<Instant>)>,
     done: BTreeMap<(&'static str, &'static str), u64>,
 }
 
@@ -27,13 +29,33 @@ impl Writes {
             source,
             role,
             running: JoinSet::new(),
+            lease: None,
             done: BTreeMap::new(),
         }
     }
 
+    /// By when writes must have ended, under which leadership; none of either: whenever. What is on its way
+    /// under the same leadership has until then too; under another one, it keeps the last of its own.
+    pub(crate) fn set_deadline(&mut self, epoch: Option<u64>, by: Option<Instant>) {
+        let (Some(epoch), Some(by)) = (epoch, by) else {
+            self.lease = None;
+            return;
+        };
+        match &self.lease {
+            Some((same, lease)) if *same == epoch => {
+                lease.send_replace(by);
+            }
+            _ => self.lease = Some((epoch, watch::Sender::new(by))),
+        }
+    }
+
     /// Sends one.
-    pub(crate) fn start(&mut self, ticket: Ticket, write: Write, deadline: Option<Instant>) {
+    pub(crate) fn start(&mut self, ticket: Ticket, write: Write) {
         let kind = kind(&write);
+        let deadline = match &self.lease {
+            Some((_, lease)) => Deadline::moving(lease.subscribe()),
+            None => Deadline::NONE,
+        };
         let request = self.source.carry_out(write, deadline);
         self.running
             .spawn(async move { (ticket, kind, request.await) });

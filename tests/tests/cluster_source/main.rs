@@ -7,7 +7,7 @@ mod lease;
 mod watching;
 mod writing;
 
-use cluster::{Campaign, KubeConfig, KubeSource, Owner, Role, Source, WATCHED};
+use cluster::{Campaign, Deadline, KubeConfig, KubeSource, Owner, Role, Source, WATCHED};
 use engine::lease::{Leadership, LeaseConfig};
 use engine::name::{Kind, NamespacedName};
 use engine::problem::Problem;

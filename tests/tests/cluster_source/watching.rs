@@ -305,7 +305,7 @@ fn definitions_that_come_late_cut_ways_restarts_and_forgotten_versions_are_all_s
         value(&client, "survivor", "while cut").await;
         let refused = source.carry_out(
             Write::MembershipSecret(NamespacedName::new(OURS, "k")),
-            None,
+            Deadline::NONE,
         );
         assert!(matches!(refused.await, Outcome::Unavailable(_)));
         way.open.send_replace(true);

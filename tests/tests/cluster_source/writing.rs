@@ -13,10 +13,10 @@ fn a_status_carries_the_annotation_and_conflicts_where_it_should() {
             .await;
         let first = seen.service(&name);
         let give = Write::ServiceStatus(status(&first, &["192.0.2.1", "2001:db8::1"], Some("p")));
-        let done = source.carry_out(give.clone(), None).await;
+        let done = source.carry_out(give.clone(), Deadline::NONE).await;
         assert!(matches!(done, Outcome::Done(Some(_))), "{done:?}");
         assert_eq!(
-            source.carry_out(give, None).await,
+            source.carry_out(give, Deadline::NONE).await,
             Outcome::Conflict,
             "an old version"
         );
@@ -38,7 +38,9 @@ fn a_status_carries_the_annotation_and_conflicts_where_it_should() {
 
         let mut other = status(&given, &["192.0.2.9"], None);
         other.uid = "b2c1b1d6-0000-0000-0000-000000000000".to_owned();
-        let outcome = source.carry_out(Write::ServiceStatus(other), None).await;
+        let outcome = source
+            .carry_out(Write::ServiceStatus(other), Deadline::NONE)
+            .await;
         assert_eq!(
             outcome,
             Outcome::Conflict,
@@ -46,19 +48,21 @@ fn a_status_carries_the_annotation_and_conflicts_where_it_should() {
         );
         let mut wrong = status(&given, &["192.0.2.9"], None);
         wrong.ip_mode = "Nonsense";
-        let outcome = source.carry_out(Write::ServiceStatus(wrong), None).await;
+        let outcome = source
+            .carry_out(Write::ServiceStatus(wrong), Deadline::NONE)
+            .await;
         assert!(
             matches!(&outcome, Outcome::Refused(why) if why.contains("ipMode")),
             "{outcome:?}"
         );
         let late = status(&given, &["192.0.2.9"], None);
         let outcome = source
-            .carry_out(Write::ServiceStatus(late), Some(Instant::now()))
+            .carry_out(Write::ServiceStatus(late), Deadline::at(Instant::now()))
             .await;
         assert!(matches!(outcome, Outcome::Unavailable(_)), "{outcome:?}");
 
         let clear = Write::ServiceStatus(status(&given, &[], None));
-        let outcome = source.carry_out(clear.clone(), None).await;
+        let outcome = source.carry_out(clear.clone(), Deadline::NONE).await;
         assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
         seen.until("the cleared status", |world| {
             world.services.get(&name).is_some_and(|web| {
@@ -70,11 +74,11 @@ fn a_status_carries_the_annotation_and_conflicts_where_it_should() {
             .await
             .expect("deleted");
         assert_eq!(
-            source.carry_out(clear.clone(), None).await,
+            source.carry_out(clear.clone(), Deadline::NONE).await,
             Outcome::NotFound
         );
         service(&client, "status", "web").await;
-        let outcome = source.carry_out(clear, None).await;
+        let outcome = source.carry_out(clear, Deadline::NONE).await;
         assert_eq!(outcome, Outcome::Conflict, "made again, it is another one");
     });
 }
@@ -117,14 +121,17 @@ fn events_are_accepted_with_any_text_and_by_the_old_api_where_the_new_one_is_for
         // Cut in the middle of a character of three bytes unless that is seen to.
         let long = "€".repeat(3_000);
         assert_eq!(
-            source.carry_out(event(&web, long), None).await,
+            source.carry_out(event(&web, long), Deadline::NONE).await,
             Outcome::Done(None)
         );
         let nobody = plane.client(NOBODY).await.expect("a client");
         let limited = KubeSource::new(nobody, config(Role::Speaker));
         for _ in 0..2 {
             let write = event(&web, "short".to_owned());
-            assert_eq!(limited.carry_out(write, None).await, Outcome::Done(None));
+            assert_eq!(
+                limited.carry_out(write, Deadline::NONE).await,
+                Outcome::Done(None)
+            );
         }
         let api = Api::<core::Event>::namespaced(client.clone(), "events");
         let events = api
@@ -194,7 +201,7 @@ fn statuses_of_our_kinds_are_two_writes_and_are_seen_whole() {
             service: of.clone(),
             interfaces: interfaces.iter().map(|name| (*name).to_owned()).collect(),
         };
-        let made = source.carry_out(l2(None, &["eth0"]), None).await;
+        let made = source.carry_out(l2(None, &["eth0"]), Deadline::NONE).await;
         assert!(matches!(made, Outcome::Done(_)), "{made:?}");
         seen.until("the status", |world| {
             world.l2_statuses.iter().any(|s| s.object.has_status)
@@ -217,7 +224,7 @@ fn statuses_of_our_kinds_are_two_writes_and_are_seen_whole() {
         let owner = &raw.metadata.owner_references.expect("an owner")[0];
         assert_eq!(Some(&owner.uid), pod.metadata.uid.as_ref());
         let changed = source
-            .carry_out(l2(Some(status.name.clone()), &[]), None)
+            .carry_out(l2(Some(status.name.clone()), &[]), Deadline::NONE)
             .await;
         assert!(matches!(changed, Outcome::Done(_)), "{changed:?}");
         seen.until("no interfaces: all", |world| {
@@ -229,10 +236,13 @@ fn statuses_of_our_kinds_are_two_writes_and_are_seen_whole() {
         .await;
         let gone = Write::DeleteL2Status(status.name.clone());
         assert_eq!(
-            source.carry_out(gone.clone(), None).await,
+            source.carry_out(gone.clone(), Deadline::NONE).await,
             Outcome::Done(None)
         );
-        assert_eq!(source.carry_out(gone, None).await, Outcome::NotFound);
+        assert_eq!(
+            source.carry_out(gone, Deadline::NONE).await,
+            Outcome::NotFound
+        );
 
         let state = |result, summary: &str| {
             Write::ConfigurationState(ConfigurationStateValue {
@@ -245,7 +255,9 @@ fn statuses_of_our_kinds_are_two_writes_and_are_seen_whole() {
             })
         };
         for (result, summary) in [("Invalid", "no pool"), ("Valid", "")] {
-            let outcome = source.carry_out(state(result, summary), None).await;
+            let outcome = source
+                .carry_out(state(result, summary), Deadline::NONE)
+                .await;
             assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
             seen.until(result, |world| {
                 let mut states = world.configuration_states.iter();
@@ -289,7 +301,7 @@ fn pool_counters_and_the_key_are_written_once_and_right() {
             name: name.clone(),
             status,
         };
-        let outcome = source.carry_out(write, None).await;
+        let outcome = source.carry_out(write, Deadline::NONE).await;
         assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
         seen.until("the counters", |world| {
             world
@@ -301,11 +313,11 @@ fn pool_counters_and_the_key_are_written_once_and_right() {
 
         let key = NamespacedName::new(OURS, "memberlist");
         let first = source
-            .carry_out(Write::MembershipSecret(key.clone()), None)
+            .carry_out(Write::MembershipSecret(key.clone()), Deadline::NONE)
             .await;
         assert!(matches!(first, Outcome::Done(Some(_))), "{first:?}");
         let second = source
-            .carry_out(Write::MembershipSecret(key.clone()), None)
+            .carry_out(Write::MembershipSecret(key.clone()), Deadline::NONE)
             .await;
         assert_eq!(second, Outcome::Done(None), "it was there");
         seen.until("the key", |world| world.secrets.get(&key).is_some())

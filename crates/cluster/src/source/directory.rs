@@ -17,7 +17,7 @@ mod tests;
 mod watch;
 mod write;
 
-use super::{Campaign, Source};
+use super::{Campaign, Deadline, Source};
 use crate::snapshot::Snapshot;
 use crate::state::EventLog;
 use engine::name::{Kind, NamespacedName};
@@ -186,10 +186,10 @@ impl Source for DirectorySource {
         self.inner.wake();
     }
 
-    fn carry_out(&self, write: Write, deadline: Option<Instant>) -> BoxFuture<'static, Outcome> {
+    fn carry_out(&self, write: Write, deadline: Deadline) -> BoxFuture<'static, Outcome> {
         let (inner, component) = (self.inner.clone(), self.component);
         Box::pin(async move {
-            if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            if deadline.is_over() {
                 return Outcome::Unavailable("the deadline is over".to_owned());
             }
             let done = tokio::task::spawn_blocking(move || inner.carry_out(&write, component));

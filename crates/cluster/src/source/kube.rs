@@ -26,7 +26,7 @@ mod write;
 pub use connect::{ConnectError, connect};
 pub use owner::Owner;
 
-use super::{Campaign, Source};
+use super::{Campaign, Deadline, Source};
 use crate::convert::{self, Convert};
 use ::kube::Client;
 use engine::lease::LeaseConfig;
@@ -38,7 +38,6 @@ use futures::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
 use tokio::sync::{OnceCell, mpsc};
 use tokio::task::JoinSet;
 
@@ -148,7 +147,7 @@ impl Source for KubeSource {
         });
     }
 
-    fn carry_out(&self, write: Write, deadline: Option<Instant>) -> BoxFuture<'static, Outcome> {
+    fn carry_out(&self, write: Write, deadline: Deadline) -> BoxFuture<'static, Outcome> {
         let shared = self.shared.clone();
         Box::pin(async move { write::carry_out(&shared, &write, deadline).await })
     }

@@ -148,7 +148,7 @@ impl Loop {
             self.machine.turn(now);
             self.publish();
             while let Some((ticket, write)) = self.machine.poll_write(now) {
-                self.writes.start(ticket, write, None);
+                self.writes.start(ticket, write);
             }
             self.tell(now);
             if let Some(question) = question {

@@ -213,11 +213,14 @@ async fn a_status_is_written_read_back_after_a_restart_and_forgotten_with_the_ma
     let mut watched = watch(&folder).await;
     let campaign = watched.lead("one").await;
     let write = watched.status("web", "192.0.2.1");
-    let outcome = watched.source.carry_out(write.clone(), None).await;
+    let outcome = watched
+        .source
+        .carry_out(write.clone(), Deadline::NONE)
+        .await;
     assert_eq!(outcome, Outcome::Done(None));
     // The same decision again, on the version before it.
     assert_eq!(
-        watched.source.carry_out(write, None).await,
+        watched.source.carry_out(write, Deadline::NONE).await,
         Outcome::Conflict
     );
     watched.until(|world| has(world, "web", "192.0.2.1")).await;
@@ -256,7 +259,7 @@ async fn a_cleared_status_stays_cleared_over_the_manifests_own() {
     status.pool = None;
     let outcome = watched
         .source
-        .carry_out(Write::ServiceStatus(status), None)
+        .carry_out(Write::ServiceStatus(status), Deadline::NONE)
         .await;
     assert_eq!(outcome, Outcome::Done(None));
     let cleared = |world: &World| {
@@ -285,12 +288,12 @@ async fn one_of_two_holds_the_lock_and_the_other_takes_it_and_sees_what_was_writ
     drop(waited);
     let refused = second
         .source
-        .carry_out(second.status("web", "192.0.2.2"), None)
+        .carry_out(second.status("web", "192.0.2.2"), Deadline::NONE)
         .await;
     assert!(matches!(refused, Outcome::Unavailable(_)), "{refused:?}");
     let done = first
         .source
-        .carry_out(first.status("web", "192.0.2.1"), None)
+        .carry_out(first.status("web", "192.0.2.1"), Deadline::NONE)
         .await;
     assert_eq!(done, Outcome::Done(None));
     second.until(|world| has(world, "web", "192.0.2.1")).await;
@@ -299,7 +302,7 @@ async fn one_of_two_holds_the_lock_and_the_other_takes_it_and_sees_what_was_writ
     leads(&standby).await;
     let done = second
         .source
-        .carry_out(second.status("web", "192.0.2.2"), None)
+        .carry_out(second.status("web", "192.0.2.2"), Deadline::NONE)
         .await;
     assert_eq!(done, Outcome::Done(None));
 }
@@ -349,7 +352,10 @@ async fn l2_statuses_and_configuration_states_live_in_the_state_folder() {
     };
     for _ in 0..2 {
         assert_eq!(
-            watched.source.carry_out(write.clone(), None).await,
+            watched
+                .source
+                .carry_out(write.clone(), Deadline::NONE)
+                .await,
             Outcome::Done(None)
         );
     }
@@ -367,13 +373,13 @@ async fn l2_statuses_and_configuration_states_live_in_the_state_folder() {
     assert!(status.has_status && status.interfaces == ["eth0"]);
     let gone = watched
         .source
-        .carry_out(Write::DeleteL2Status(status.name.clone()), None)
+        .carry_out(Write::DeleteL2Status(status.name.clone()), Deadline::NONE)
         .await;
     assert_eq!(gone, Outcome::Done(None));
     watched.until(|world| world.l2_statuses.is_empty()).await;
     let again = watched
         .source
-        .carry_out(Write::DeleteL2Status(status.name.clone()), None)
+        .carry_out(Write::DeleteL2Status(status.name.clone()), Deadline::NONE)
         .await;
     assert_eq!(again, Outcome::NotFound);
 }
@@ -397,7 +403,7 @@ async fn pool_counters_come_back() {
     let name = NamespacedName::new("metallb-system", "p");
     let write = Write::PoolStatus { name, status };
     assert_eq!(
-        watched.source.carry_out(write, None).await,
+        watched.source.carry_out(write, Deadline::NONE).await,
         Outcome::Done(None)
     );
     let seen = |world: &World| {
@@ -417,7 +423,7 @@ async fn the_key_file_is_made_once_is_private_and_is_the_secret() {
     let name = NamespacedName::new("metallb-system", "memberlist");
     let made = watched
         .source
-        .carry_out(Write::MembershipSecret(name.clone()), None)
+        .carry_out(Write::MembershipSecret(name.clone()), Deadline::NONE)
         .await;
     assert_eq!(made, Outcome::Done(None));
     let path = watched.source.state().join("memberlist.key");
@@ -455,7 +461,7 @@ async fn events_are_lines_with_counts() {
     });
     for _ in 0..5 {
         assert_eq!(
-            source.carry_out(event.clone(), None).await,
+            source.carry_out(event.clone(), Deadline::NONE).await,
             Outcome::Done(None)
         );
     }
@@ -478,7 +484,7 @@ async fn a_resync_carries_its_epoch_and_a_later_deadline_is_kept() {
         .until(|world| world.epoch(crate::WATCHED) == Some(3))
         .await;
     assert_eq!(watched.resets, [0, 3]);
-    let late = Some(Instant::now());
+    let late = Deadline::at(Instant::now());
     let outcome = watched
         .source
         .carry_out(watched.status("web", "192.0.2.1"), late)

@@ -47,9 +47,10 @@ async fn run(
             election.release(now);
         }
         if flying.is_none() && (stop.is_none() || election.is_releasing()) {
+            let patience = patience(&election.leadership(), config.duration / 2, now);
             flying = election
                 .poll_action(now)
-                .map(|action| act(shared.clone(), action, config.duration / 2));
+                .map(|action| act(shared.clone(), action, patience));
         }
         let next = election.leadership();
         leadership.send_if_modified(|was| {
@@ -82,6 +83,17 @@ async fn run(
                 Err(_) => return,
             },
         }
+    }
+}
+
+/// How long an answer is waited for. A leader waits while its lease lasts: a server that is pressed answers late,
+/// and what it carried out unheard would stand against the next try.
+fn patience(leadership: &Leadership, usual: Duration, now: Instant) -> Duration {
+    match leadership {
+        Leadership::Leader {
+            until: Some(until), ..
+        } => until.saturating_duration_since(now).max(usual),
+        _ => usual,
     }
 }
 

@@ -1,34 +1,32 @@
 //! Carrying writes out: one or two requests each, and what the answers mean.
 
 use super::{Reply, Shared, owner, path};
+use crate::source::Deadline;
 use crate::write;
 use engine::name::{Kind, NamespacedName};
 use engine::write::{ConfigurationStateValue, Event, Outcome, ServiceStatus, Write};
 use http::{Method, Request};
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// Longest wait for a write without a deadline of its own.
+/// Longest wait for a write, whatever its deadline.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// `fieldManager` of what is written, and `action` of events.
 const MANAGER: &str = "harbinger";
 
 /// Carries one write out, until the deadline.
-pub(super) async fn carry_out(
-    shared: &Shared,
-    write: &Write,
-    deadline: Option<Instant>,
-) -> Outcome {
-    let latest = Instant::now() + WRITE_TIMEOUT;
-    let until = deadline.map_or(latest, |deadline| deadline.min(latest));
-    if until <= Instant::now() {
+pub(super) async fn carry_out(shared: &Shared, write: &Write, mut deadline: Deadline) -> Outcome {
+    if deadline.is_over() {
         return Outcome::Unavailable("the deadline is over".to_owned());
     }
-    match tokio::time::timeout_at(until.into(), send(shared, write)).await {
-        Ok(Ok(version)) => Outcome::Done(version),
-        Ok(Err(error)) => outcome(&error),
-        Err(_) => Outcome::Unavailable("no answer in time".to_owned()),
+    tokio::select! {
+        sent = send(shared, write) => match sent {
+            Ok(version) => Outcome::Done(version),
+            Err(error) => outcome(&error),
+        },
+        () = deadline.over() => Outcome::Unavailable("no answer within the lease".to_owned()),
+        () = tokio::time::sleep(WRITE_TIMEOUT) => Outcome::Unavailable("no answer in time".to_owned()),
     }
 }
 
