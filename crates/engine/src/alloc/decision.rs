@@ -100,7 +100,8 @@ pub(super) fn decide(
     pools: &PoolSet,
     options: &Options,
 ) -> Decision {
-    let previous: Vec<IpAddr> = service.addresses().collect();
+    let mut previous: Vec<IpAddr> = service.addresses().collect();
+    previous.shrink_to_fit();
     let pool = served.origin.as_ref().map(|o| o.name(pools).to_owned());
     let change = match wish.standing {
         Standing::Foreign => return ignored(service, previous),

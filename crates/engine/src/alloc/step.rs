@@ -26,7 +26,8 @@ use std::sync::Arc;
 pub struct Allocator {
     options: Options,
     books: Books,
-    entries: BTreeMap<NamespacedName, Entry>,
+    /// Boxed: a map keeps room for twice as many as there are.
+    entries: BTreeMap<NamespacedName, Box<Entry>>,
     /// Who claims or has which address: losers are asked again when the keeper goes.
     claims: BTreeSet<(IpAddr, NamespacedName)>,
     waiting: BTreeSet<Rank>,
@@ -40,7 +41,7 @@ struct Entry {
     claimed: Vec<IpAddr>,
     ledger: Option<LedgerEntry>,
     served: Served,
-    problem: Option<Problem>,
+    problem: Option<Box<Problem>>,
     decision: Arc<Decision>,
 }
 
@@ -136,7 +137,7 @@ impl Allocator {
     pub fn problems(&self) -> impl Iterator<Item = &Problem> + '_ {
         self.entries
             .values()
-            .filter_map(|entry| entry.problem.as_ref())
+            .filter_map(|entry| entry.problem.as_deref())
     }
 
     /// The pools it decides with.
@@ -235,6 +236,10 @@ impl Allocator {
 
     /// The touched Services and all that claim an address with them.
     fn reach(&self, world: &World, touched: BTreeSet<NamespacedName>) -> BTreeSet<NamespacedName> {
+        if self.claims.is_empty() {
+            // At the start nobody claims anything yet.
+            return touched;
+        }
         let mut reached = touched.clone();
         let mut queue: Vec<NamespacedName> = touched.into_iter().collect();
         let mut asked: BTreeSet<IpAddr> = BTreeSet::new();
@@ -358,7 +363,7 @@ impl Allocator {
             problem: None,
             decision,
         };
-        self.entries.insert(name.clone(), entry);
+        self.entries.insert(name.clone(), Box::new(entry));
         Some(holder)
     }
 
@@ -381,6 +386,7 @@ impl Allocator {
             let order = &holder.claim.addresses;
             let place = |address: &IpAddr| order.iter().position(|a| a == address);
             entry.served.addresses.sort_by_key(place);
+            entry.served.addresses.shrink_to_fit();
             if entry.served.addresses.is_empty() {
                 entry.served.origin = None;
             }
@@ -401,13 +407,14 @@ impl Allocator {
             Err(clash) => {
                 let text = duplicate(address, &clash);
                 entry.served.lost.push(text.clone());
-                entry.problem = Some(Problem::new(
+                let problem = Problem::new(
                     Severity::Warning,
                     Kind::Service,
                     name,
                     reason::DUPLICATE_HOLDER,
                     text,
-                ));
+                );
+                entry.problem = Some(Box::new(problem));
             }
         }
     }
@@ -535,6 +542,7 @@ fn unique(addresses: impl Iterator<Item = IpAddr>) -> Vec<IpAddr> {
             out.push(address);
         }
     }
+    out.shrink_to_fit();
     out
 }
 

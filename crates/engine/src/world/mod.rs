@@ -3,12 +3,14 @@
 //! `objects` are the kinds in our own types; this file keeps them by name and
 //! tells what really changed. It decides nothing.
 
+mod annotations;
 mod bgp;
 mod objects;
 
 #[cfg(test)]
 mod tests;
 
+pub use annotations::Annotations;
 pub use bgp::*;
 pub use objects::*;
 

@@ -2,7 +2,7 @@
 //!
 //! `cluster` converts; raw specs of the custom resources are kept as written
 //! (strings): `config` checks them.
-use super::{BfdProfile, BgpAdvertisement, BgpPeer, BgpStatus, Community};
+use super::{Annotations, BfdProfile, BgpAdvertisement, BgpPeer, BgpStatus, Community};
 use crate::name::{Kind, NamespacedName};
 use crate::problem::Problem;
 use crate::selector::{LabelSelector, Labels};
@@ -241,7 +241,7 @@ pub struct Service {
     /// Labels.
     pub labels: Labels,
     /// Our annotations, old and new prefix.
-    pub annotations: BTreeMap<String, String>,
+    pub annotations: Annotations,
     /// `spec.clusterIPs` (else `spec.clusterIP`), parsed; `None` entries are left out.
     pub cluster_ips: Vec<IpAddr>,
     /// `spec.ipFamilies`.

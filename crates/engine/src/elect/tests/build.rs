@@ -97,7 +97,7 @@ pub(crate) fn service(name: &str, addresses: &[&str]) -> Service {
 /// A sharing Service with a port of its own.
 pub(crate) fn sharing(name: &str, addresses: &[&str], port: u16) -> Service {
     Service {
-        annotations: labels("metallb.io/allow-shared-ip=key"),
+        annotations: labels("metallb.io/allow-shared-ip=key").into(),
         ports: vec![ServicePort {
             name: String::new(),
             protocol: Protocol::Tcp,

@@ -121,7 +121,7 @@ fn slices_of_one_service_are_united_and_of_another_namespace_ignored() {
 fn the_annotation_stands_in_for_slices_that_do_not_exist() {
     let mut build = Build::new(&["n1", "n2"]);
     let annotated = Service {
-        annotations: BTreeMap::from([("harbinger.dev/endpoints".into(), "n2, n9".into())]),
+        annotations: BTreeMap::from([("harbinger.dev/endpoints".into(), "n2, n9".into())]).into(),
         ..local("web", &[VIP])
     };
     build.service(annotated);
@@ -232,7 +232,8 @@ fn a_sharing_service_refuses_advertisements_that_select_services() {
         b.service_selectors = vec![selector("tier=web")];
         build.advertisement(b);
         let mut shared = service("web", &[VIP]);
-        shared.annotations = BTreeMap::from([("metallb.io/allow-shared-ip".into(), value.into())]);
+        shared.annotations =
+            BTreeMap::from([("metallb.io/allow-shared-ip".into(), value.into())]).into();
         build.served(shared.clone());
         assert_eq!(
             build.entry(VIP).owner.as_deref(),

@@ -132,7 +132,8 @@ fn who_keeps_is_the_allocators_rule_and_follows_each_change() {
     }
     assert_eq!(keeps(&build), ["a", "b"], "c wants a port that is taken");
     let mut other_key = sharing("b", &["10.0.0.1"], 81);
-    other_key.annotations = BTreeMap::from([("metallb.io/allow-shared-ip".into(), "x".into())]);
+    other_key.annotations =
+        BTreeMap::from([("metallb.io/allow-shared-ip".into(), "x".into())]).into();
     build.served(other_key);
     assert_eq!(keeps(&build), ["a"]);
 }
