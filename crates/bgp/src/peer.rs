@@ -122,7 +122,9 @@ pub struct Peer {
     /// How many of the wanted the peer's limit forbids; a smaller set is tried at once.
     limit: Option<usize>,
     ever_established: bool,
-    last_accept: Option<Instant>,
+    /// Connections let in since then.
+    accepts: u32,
+    accepts_since: Instant,
     /// Attempts in a row that nobody answered.
     timeouts: u32,
     state_shown: State,
@@ -157,7 +159,8 @@ impl Peer {
             wanted: None,
             limit: None,
             ever_established: false,
-            last_accept: None,
+            accepts: 0,
+            accepts_since: now,
             timeouts: 0,
             state_shown: State::Idle,
             since: now,

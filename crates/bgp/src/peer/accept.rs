@@ -9,22 +9,18 @@ use super::collision::Direction;
 use super::connection::{ConnId, Connection, Writer};
 use super::fsm::{Event, State};
 use super::run::Given;
-use super::timers::{ACCEPT_SPACING, BFD_WAIT, Timer};
+use super::timers::{ACCEPT_SPACING, ACCEPTS_MAX, BFD_WAIT, Timer};
 use super::{Action, Close, DropReason, Endpoints, Note, Peer, PeerEvent, Reason, Slot};
 use crate::message::{Cease, Notification, WireRules};
 
 impl Peer {
     pub(super) fn accept(&mut self, ends: Endpoints) -> Option<ConnId> {
         let held = self.timers.get(Timer::IdleHold).is_some();
-        let recent = self
-            .last_accept
-            .is_some_and(|last| self.now < last + ACCEPT_SPACING);
         let closed = self.phase != Phase::Running || self.obstacle.is_some();
-        if closed || self.timers.get(Timer::BfdWait).is_some() || (held && recent) {
+        if closed || self.timers.get(Timer::BfdWait).is_some() || !self.accept_budget(held) {
             self.counters.count(DropReason::ConnectionRefused);
             return None;
         }
-        self.last_accept = Some(self.now);
         self.next_id += 1;
         let id = ConnId(self.next_id);
         if let Some(established) = self.established_mut() {
@@ -65,6 +61,16 @@ impl Peer {
         };
         self.event(Direction::Incoming, Event::TcpConfirmed, Given::default());
         Some(id)
+    }
+
+    /// One connection a second while held back, [`ACCEPTS_MAX`] otherwise.
+    fn accept_budget(&mut self, held: bool) -> bool {
+        if self.now >= self.accepts_since + ACCEPT_SPACING {
+            (self.accepts_since, self.accepts) = (self.now, 0);
+        }
+        let room = self.accepts < if held { 1 } else { ACCEPTS_MAX };
+        self.accepts += u32::from(room);
+        room
     }
 
     pub(super) fn bfd_down(&mut self, diagnostic: &str) {

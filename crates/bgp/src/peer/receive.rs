@@ -208,6 +208,9 @@ impl Peer {
 
     /// Whether this connection goes on, now that its OPEN is seen; the one that does not is let go (BGP-05, BGP-06,
     /// BGP-75).
+    ///
+    /// `GAP:` §6.8 leaves a race: one side is Established on a connection that the other, still in OpenConfirm on it,
+    /// gives up for a better one. Both connections end then, and both sides begin again with back-off.
     fn stays(&mut self, direction: Direction, open: &Open) -> bool {
         let other = direction.other();
         let dump = |peer: &mut Peer, loser: Direction| {

@@ -30,6 +30,8 @@ pub const STOP_MAX: Duration = Duration::from_secs(2);
 pub const STOP_DRAIN: Duration = Duration::from_millis(1500);
 /// While held back, a connection of the peer's own is let in this often at the most.
 pub const ACCEPT_SPACING: Duration = Duration::from_secs(1);
+/// LIMIT: connections of the peer's own that are let in within [`ACCEPT_SPACING`]: more is no router that means well.
+pub const ACCEPTS_MAX: u32 = 10;
 
 /// What is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

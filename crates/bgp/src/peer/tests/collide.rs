@@ -240,6 +240,29 @@ fn the_other_connection_goes_on_when_one_fails() {
 
 // BGP-02
 #[test]
+fn a_flood_of_connections_is_let_in_ten_times_a_second() {
+    let mut rig = Rig::new(Settings {
+        passive: true,
+        ..settings()
+    });
+    let let_in: usize = (0..1_000)
+        .map(|_| {
+            rig.advance(millis(1));
+            usize::from(rig.accept().is_some())
+        })
+        .sum();
+    assert!((10..=20).contains(&let_in), "{let_in}");
+    assert!(
+        rig.peer
+            .counters()
+            .dropped_for(DropReason::ConnectionRefused)
+            >= 980
+    );
+    assert!(rig.actions().len() <= 20);
+}
+
+// BGP-02
+#[test]
 fn while_held_back_one_connection_a_second_is_let_in() {
     let mut rig = Rig::new(settings());
     let mut let_in = 0;

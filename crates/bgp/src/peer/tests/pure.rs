@@ -388,6 +388,24 @@ proptest! {
     }
 }
 
+#[test]
+fn a_shorter_prefix_at_the_same_address_does_not_hide_a_longer_one() {
+    let mut routes = RouteSet::new();
+    for prefix in ["192.0.2.0/24", "192.0.2.0/25"] {
+        routes
+            .insert(prefix.parse().unwrap(), Arc::default())
+            .unwrap();
+    }
+    let within = |prefix: &str| {
+        routes
+            .within(&prefix.parse().unwrap())
+            .map(|found| found.to_string())
+    };
+    assert_eq!(within("192.0.2.0/25").as_deref(), Some("192.0.2.0/25"));
+    assert_eq!(within("192.0.2.0/26"), None);
+    assert_eq!(within("::/1"), None);
+}
+
 // BGP-92
 // BGP-93
 #[test]

@@ -56,3 +56,36 @@ fn one_change_among_ten_thousand_is_octets_within_five_milliseconds() {
     println!("one change among 10,000: {one:?}");
     assert!(one < Duration::from_millis(5), "{one:?}");
 }
+
+// BGP-127
+#[test]
+fn a_received_table_costs_little_and_is_not_kept() {
+    let update = crate::Update::Announced {
+        prefixes: (0..5).map(host).collect(),
+        next_hop: crate::NextHop::V4(ROUTER_ID),
+        attributes: crate::Attributes {
+            as_path: crate::AsPath::repeated(crate::Asn(ROUTER_ASN), 4),
+            ..crate::Attributes::default()
+        },
+    };
+    let rules = crate::WireRules {
+        four_octet_as: true,
+        ..crate::WireRules::default()
+    };
+    let mut octets = Vec::new();
+    for _ in 0..10_000 {
+        crate::Message::Update(update.clone())
+            .encode(&rules, &mut octets)
+            .unwrap();
+    }
+    let took = least(1, |rig, conn| {
+        cost(|| {
+            for chunk in octets.chunks(65_536) {
+                rig.peer.handle_bytes(conn, chunk, rig.now);
+            }
+            assert_eq!(rig.peer.counters().prefixes_received, 50_000);
+        })
+    });
+    println!("50,000 received prefixes, five an UPDATE: {took:?}");
+    assert!(took < Duration::from_millis(250), "{took:?}");
+}
