@@ -28,6 +28,7 @@ use crate::interfaces::{Exclusion, selected};
 use crate::name::{Kind, NamespacedName};
 use crate::plan::{InterfaceSet, L2Entry, NodePlan};
 use crate::problem::{Problem, Severity, reason};
+use crate::routes::{Routes, Session};
 use crate::world::{Change, Touched, World};
 use crate::write::{Outcome, Queue, QueueConfig, Ticket, Write};
 use own::Own;
@@ -80,6 +81,10 @@ pub const KINDS: &[Kind] = &[
     Kind::Node,
     Kind::IpAddressPool,
     Kind::L2Advertisement,
+    Kind::BgpAdvertisement,
+    Kind::BgpPeer,
+    Kind::BfdProfile,
+    Kind::Community,
     Kind::Service,
     Kind::EndpointSlice,
     Kind::Pod,
@@ -96,8 +101,13 @@ const PLANNED_FROM: &[Kind] = &[
     Kind::Node,
     Kind::IpAddressPool,
     Kind::L2Advertisement,
+    Kind::BgpAdvertisement,
+    Kind::BgpPeer,
+    Kind::BfdProfile,
+    Kind::Community,
     Kind::Service,
     Kind::EndpointSlice,
+    Kind::Secret,
     Kind::ConfigMap,
 ];
 
@@ -110,6 +120,9 @@ pub struct Speaker {
     world: World,
     facts: Facts,
     elector: Elector,
+    routes: Routes,
+    /// The sessions as last published; the pointer changes only when they do.
+    sessions: Arc<BTreeMap<String, Session>>,
     pools: Arc<PoolSet>,
     config_problems: Vec<Problem>,
     exclusion: Exclusion,
@@ -148,7 +161,9 @@ impl Speaker {
         };
         Self {
             queue: Queue::new(config.queue.clone(), seed, now),
-            elector: Elector::new(options),
+            elector: Elector::new(options.clone()),
+            routes: Routes::new(config.node.as_str(), options),
+            sessions: Arc::default(),
             config,
             world: World::default(),
             facts: Facts::default(),
@@ -186,9 +201,17 @@ impl Speaker {
 
     fn note(&mut self, touched: &Touched) {
         self.elector.touch(touched);
+        self.routes.touch(touched);
         let listed = touched.listed;
         match touched.kind {
-            Some(Kind::IpAddressPool | Kind::L2Advertisement) => self.stale.config = true,
+            Some(
+                Kind::IpAddressPool
+                | Kind::L2Advertisement
+                | Kind::BgpAdvertisement
+                | Kind::BgpPeer
+                | Kind::BfdProfile
+                | Kind::Community,
+            ) => self.stale.config = true,
             Some(Kind::ServiceL2Status) => {
                 let services =
                     self.statuses
@@ -206,7 +229,12 @@ impl Speaker {
                 self.statuses
                     .state_seen(&self.config, touched, &mut self.queue);
             }
-            Some(Kind::Pod | Kind::Secret) => self.stale.members = true,
+            Some(Kind::Pod) => self.stale.members = true,
+            // The membership's key, or a peer's password.
+            Some(Kind::Secret) => {
+                self.stale.members = true;
+                self.stale.config = true;
+            }
             None => self.stale.configuration_state = true,
             _ => {}
         }
@@ -282,7 +310,11 @@ impl Speaker {
         let (pools, mut problems) = config::pools(&self.world, namespace);
         let (ads, more) = config::l2_advertisements(&self.world, &pools, namespace);
         problems.extend(more);
+        let (bgp, more) = config::bgp::bgp(&self.world, &pools, namespace);
+        problems.extend(more);
         self.pools = Arc::new(pools);
+        self.routes
+            .set_config(Arc::clone(&self.pools), Arc::new(bgp));
         self.config_problems = problems;
         self.elector.set_config(Arc::clone(&self.pools), ads);
         self.stale.configuration_state = true;
@@ -292,6 +324,9 @@ impl Speaker {
     fn plan(&mut self, interfaces: bool) {
         self.elector.set_members(&self.facts.members);
         let mut looked_at = self.elector.update(&self.world);
+        if self.routes.update(&self.world, &self.elector, &looked_at) {
+            self.sessions = Arc::new(self.routes.sessions().clone());
+        }
         if interfaces || !self.planned {
             looked_at.extend(self.elector.addresses());
             looked_at.extend(self.own.addresses());
@@ -331,6 +366,7 @@ impl Speaker {
     fn publish(&mut self) {
         let desired = Desired {
             plan: Arc::clone(&self.plan),
+            sessions: Arc::clone(&self.sessions),
             member_peers: discovery::peers(&self.config, &self.world),
             member_keys: discovery::keys(&self.config, &self.world),
             member_record: self.record(),
@@ -404,6 +440,11 @@ impl Speaker {
         self.elector.entries()
     }
 
+    /// What this node tells its routers, and why not.
+    pub fn routes(&self) -> &Routes {
+        &self.routes
+    }
+
     /// One address.
     pub fn entry(&self, address: IpAddr) -> Option<L2Entry> {
         self.elector.entry(address)
@@ -415,6 +456,7 @@ impl Speaker {
         problems.extend(self.config_problems.iter().cloned());
         problems.extend(self.exclusion_problem());
         problems.extend(self.elector.problems());
+        problems.extend(self.routes.problems());
         if let Some(known) = &self.facts.interfaces {
             problems.extend(self.own.problems(
                 &self.config.node,

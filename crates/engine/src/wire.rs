@@ -16,6 +16,7 @@ mod io;
 mod isolation;
 mod leaving;
 mod port;
+pub mod routers;
 mod start;
 mod told;
 
@@ -30,6 +31,7 @@ use isolation::Isolation;
 use leaving::Leaving;
 use members::{Keys, Membership};
 use port::Port;
+use routers::Routers;
 use start::Start;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
@@ -88,6 +90,7 @@ pub struct Wire {
     interfaces: BTreeMap<u32, Interface>,
     ports: BTreeMap<u32, Port>,
     membership: Option<Membership>,
+    routers: Routers,
     start: Start,
     guard: Guard,
     holds: Holds,
@@ -131,6 +134,7 @@ impl Wire {
         };
         let mut wire = Self {
             seed,
+            routers: Routers::new(config.node.as_str(), seed, now),
             desired: Arc::default(),
             interfaces: BTreeMap::new(),
             ports: BTreeMap::new(),
@@ -168,6 +172,7 @@ impl Wire {
             self.stale = true;
             self.plan_stale = true;
         }
+        self.routers.set_sessions(&desired.sessions, now);
         if let Some(membership) = &mut self.membership {
             if old.member_keys != desired.member_keys {
                 let set = Keys::new(&desired.member_keys.0)
@@ -188,6 +193,7 @@ impl Wire {
     /// The interfaces as the kernel shows them, all of them.
     pub fn set_interfaces(&mut self, interfaces: &BTreeMap<u32, Interface>, now: Instant) {
         self.wake(now);
+        self.routers.set_interfaces(interfaces, now);
         if self.interfaces != *interfaces {
             self.interfaces.clone_from(interfaces);
             self.stale = true;
@@ -244,6 +250,9 @@ impl Wire {
         if let Some(membership) = &mut self.membership {
             membership.handle_timeout(now);
         }
+        if self.routers.poll_timeout().is_some_and(|due| due <= now) {
+            self.routers.handle_timeout(now);
+        }
         for port in self.ports.values_mut() {
             port.handle_timeout(now);
             self.stale |= port.is_due(now);
@@ -262,6 +271,7 @@ impl Wire {
             .chain(self.isolation.poll_timeout())
             .chain(self.leaving.poll_timeout())
             .chain(self.sure_at())
+            .chain(self.routers.poll_timeout())
             .min()
     }
 
@@ -390,6 +400,16 @@ impl Wire {
     /// What became of the addresses this node claimed.
     pub fn moves(&self) -> &Moves {
         self.holds.moves()
+    }
+
+    /// The sessions with routers.
+    pub fn routers(&self) -> &Routers {
+        &self.routers
+    }
+
+    /// The sessions with routers, to be driven: their sockets' inputs and outputs go here.
+    pub fn routers_mut(&mut self) -> &mut Routers {
+        &mut self.routers
     }
 
     /// What was counted beside the machines' own counters.

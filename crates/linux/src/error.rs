@@ -52,6 +52,11 @@ impl Error {
         matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied)
     }
 
+    /// Whether somebody else has the address or port.
+    pub fn is_in_use(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::AddrInUse)
+    }
+
     /// Adds operation and object to an [`io::Error`]: `.map_err(Error::io("bind", || name))`.
     pub(crate) fn io(
         operation: &'static str,

@@ -1,7 +1,8 @@
 //! What the brain wants of the wire: one value, the newest wins.
 
 use crate::plan::NodePlan;
-use std::collections::BTreeSet;
+use crate::routes::Session;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,6 +13,8 @@ pub struct Desired {
     /// What to answer for. Its `answers` has a key for every interface that is usable,
     /// also one with no address: the wire keeps those open.
     pub plan: Arc<NodePlan>,
+    /// The sessions with routers, by name of the peer, and what each is told.
+    pub sessions: Arc<BTreeMap<String, Session>>,
     /// Where members may be, this node's own address allowed; none while that is not
     /// known, and the start rule's delay does not run (L2-87).
     pub member_peers: Option<BTreeSet<SocketAddr>>,

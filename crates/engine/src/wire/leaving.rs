@@ -58,6 +58,8 @@ impl Wire {
             }
             Leaving::Handing(_) | Leaving::Left => return,
         }
+        // Routers are told at the same time: each has its own way of letting go (BGP-74).
+        self.routers.stop(now);
         let held = self.holds.claims().count();
         let others = self.membership.as_ref().is_some_and(|membership| {
             membership.standing() == Standing::Active && !membership.members().is_empty()

@@ -128,7 +128,8 @@ pub(super) fn speaker_source(
         client,
         KubeConfig {
             pod_selector: args.members.ml_labels.clone().unwrap_or_default(),
-            secret_name: Some(args.members.ml_secret_name.clone()),
+            // The passwords of BGP peers are in Secrets of any name.
+            secret_name: None,
             owner: pod.map(Owner::Pod),
             ..kube_config(&args.identity, cluster::Role::Speaker, seed)
         },
@@ -159,14 +160,14 @@ pub(super) async fn sources(args: &cli::run::Args, seed: u64) -> anyhow::Result<
     super::preflight::cluster(&client, &args.identity.namespace()).await?;
     let secret = Some(args.members.ml_secret_name.clone());
     let controller = KubeConfig {
-        secret_name: secret.clone(),
+        secret_name: secret,
         lease_name: args.lease.lease_name.clone(),
         lease: lease_config(&args.lease)?,
         ..kube_config(&args.identity, cluster::Role::Controller, seed)
     };
     let speaker = KubeConfig {
         pod_selector: args.members.ml_labels.clone().unwrap_or_default(),
-        secret_name: secret,
+        secret_name: None,
         ..kube_config(&args.identity, cluster::Role::Speaker, seed)
     };
     Ok((

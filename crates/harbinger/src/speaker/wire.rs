@@ -14,6 +14,7 @@
 mod carriers;
 mod gateway;
 mod metrics;
+mod routers;
 mod sockets;
 mod told;
 
@@ -38,10 +39,12 @@ use crate::admin::{Page, Question};
 use crate::shutdown::Stop;
 use crate::speaker::interfaces::interfaces;
 use carriers::Carriers;
+use routers::RouterSockets;
 use sockets::{Ready, Sockets};
 
-/// How long a stop may take beside the linger: two seconds of handing over, and a goodbye.
-const LEAVE_MAX: Duration = Duration::from_secs(3);
+/// How long a stop may take beside the linger: two seconds of handing over, or of GRACEFUL_SHUTDOWN (BGP-74), and the
+/// last words.
+const LEAVE_MAX: Duration = Duration::from_secs(4);
 
 /// What the wire thread tells the brain; a whole state.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -88,6 +91,7 @@ pub async fn run(setup: Setup, started: impl FnOnce()) -> anyhow::Result<()> {
     let mut turns = Loop {
         wire,
         sockets: Sockets::new(members),
+        routers: RouterSockets::new(),
         desired: setup.desired,
         links: snapshot,
         report: setup.report,
@@ -130,6 +134,7 @@ pub(super) struct Counters {
 struct Loop {
     wire: Wire,
     sockets: Sockets,
+    routers: RouterSockets,
     desired: watch::Receiver<Arc<Desired>>,
     links: watch::Receiver<Arc<linux::route::Snapshot>>,
     report: watch::Sender<WireReport>,
@@ -148,6 +153,7 @@ struct Loop {
 /// Why a turn began.
 enum Wake {
     Ready(Ready),
+    Routers(routers::Ready),
     Desired,
     /// Interfaces by netlink, or carriers by looking.
     Links,
@@ -170,6 +176,7 @@ impl Loop {
             let now = Instant::now();
             match wake {
                 Wake::Ready(ready) => self.take_ready(ready, now),
+                Wake::Routers(ready) => self.routers.take(ready, self.wire.routers_mut(), now),
                 Wake::Desired => self.take_desired(now),
                 Wake::Links => self.take_links(now),
                 Wake::Gateway => self.take_gateway(now),
@@ -181,6 +188,7 @@ impl Loop {
                 }
             }
             if self.wire.poll_timeout().is_some_and(|due| due <= now) {
+                self.routers.drain_bfd(self.wire.routers_mut());
                 self.wire.handle_timeout(now);
             }
             self.settle(now);
@@ -214,6 +222,7 @@ impl Loop {
             // Frames first: an answer is what a neighbour waits for.
             biased;
             Some(ready) = self.sockets.ready.next() => Wake::Ready(ready),
+            Some(ready) = self.routers.ready.next() => Wake::Routers(ready),
             () = stopping, if patience.is_none() => Wake::Stop,
             // A brain that has ended ends the process by itself; the last desire stands.
             Ok(()) = self.desired.changed() => Wake::Desired,
@@ -308,10 +317,14 @@ impl Loop {
         }
         self.sockets.settle_groups(&mut self.wire, now);
         self.transmit(now);
+        self.routers.settle(self.wire.routers_mut(), now);
         while let Some(event) = self.wire.poll_event() {
             self.tell(event);
         }
         self.look_at_carriers();
+        while let Some(event) = self.wire.routers_mut().poll_event() {
+            told::router(event);
+        }
         let report = WireReport {
             interfaces: self.interfaces.clone(),
             facts: Arc::clone(self.wire.facts()),

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use bgp::PeerEvent;
 use engine::wire::Event;
+use engine::wire::routers::RouterEvent;
 
 /// What was said last, so that the same is not said again.
 #[derive(Default)]
@@ -77,6 +79,37 @@ impl Told {
             self.failures.clear();
         }
         self.failures.insert(ifindex, why);
+    }
+}
+
+/// Sessions with routers: one line for each change, and a failure that repeats is told once (BGP-136).
+pub(super) fn router(event: RouterEvent) {
+    match event {
+        RouterEvent::Peer { peer, event } => match event {
+            PeerEvent::Established(_) => {
+                tracing::info!(event = "bgpEstablished", peer, "the session is established");
+            }
+            PeerEvent::Down { reason, uptime } => tracing::warn!(
+                event = "bgpDown", peer, %reason, seconds = uptime.as_secs(),
+                "the session is down"
+            ),
+            PeerEvent::Failed { reason, times: 1 } => {
+                tracing::warn!(event = "bgpFailed", peer, %reason, "no session, trying again");
+            }
+            PeerEvent::Failed { .. } => {}
+            PeerEvent::Note(note) => tracing::warn!(event = "bgpNote", peer, ?note, "noticed"),
+            PeerEvent::Stopped => tracing::info!(event = "bgpStopped", peer, "the session is over"),
+        },
+        RouterEvent::Bfd(bfd::Event::StateChanged(change)) => tracing::info!(
+            event = "bfdState", peer = %change.key.peer, from = ?change.from, to = ?change.to,
+            cause = ?change.cause, failure = change.is_failure(), "BFD changed its state"
+        ),
+        RouterEvent::Bfd(bfd::Event::UnknownPeer { remote, .. }) => {
+            tracing::warn!(event = "bfdUnknownPeer", peer = %remote, "BFD packets of no peer of ours");
+        }
+        RouterEvent::Refused { peer, why } => {
+            tracing::error!(event = "bgpRefused", peer, %why, "the session cannot be run as configured");
+        }
     }
 }
 
