@@ -308,7 +308,8 @@ impl Routers {
             .routers
             .values()
             .filter_map(|router| router.machine.poll_timeout());
-        let bfd = self.stopping.filter(|_| !self.bfd_stopped);
+        let last = !self.bfd_stopped && self.routers.is_empty();
+        let bfd = self.stopping.filter(|_| last);
         peers.chain(self.bfd.poll_timeout()).chain(bfd).min()
     }
 
