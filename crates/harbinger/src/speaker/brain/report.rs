@@ -1,5 +1,8 @@
 //! The speaker as numbers, pages and log lines.
 
+use std::net::IpAddr;
+
+use engine::name::NamespacedName;
 use engine::plan::NodePlan;
 use engine::problem::Severity;
 use engine::speaker::Speaker;
@@ -40,28 +43,35 @@ pub(super) fn families(
             vec![(of_loop(), count(counters.busy_micros))],
         ),
         problems("speaker", told.iter()),
-        announced(&machine.desired().plan, node),
+        announced(machine, node),
         answering(machine, report),
     ]
 }
 
 /// MetalLB's gauge of what is meant to be announced.
-fn announced(plan: &NodePlan, node: &str) -> Family {
-    let samples = plan
-        .announcements
-        .iter()
-        .flat_map(|(address, announcement)| {
-            announcement.services.iter().map(move |service| {
-                let labels: Labels = vec![
-                    ("service", service.to_string()),
-                    ("protocol", "layer2".to_owned()),
-                    ("node", node.to_owned()),
-                    ("ip", address.to_string()),
-                ];
-                (labels, 1)
-            })
-        });
-    Family::new(Name::SpeakerAnnounced, samples.collect())
+fn announced(machine: &Speaker, node: &str) -> Family {
+    let labels = |service: &NamespacedName, protocol: &str, ip: IpAddr| -> Labels {
+        vec![
+            ("service", service.to_string()),
+            ("protocol", protocol.to_owned()),
+            ("node", node.to_owned()),
+            ("ip", ip.to_string()),
+        ]
+    };
+    let mut samples = Vec::new();
+    for (address, announcement) in &machine.desired().plan.announcements {
+        for service in &announcement.services {
+            samples.push((labels(service, "layer2", *address), 1));
+        }
+    }
+    let told = machine.routes().announced();
+    for service in told.filter(|service| !machine.routes().peers_of(service).is_empty()) {
+        let stored = machine.world().services.get(service);
+        for address in stored.iter().flat_map(|stored| stored.object.addresses()) {
+            samples.push((labels(service, "bgp", address), 1));
+        }
+    }
+    Family::new(Name::SpeakerAnnounced, samples)
 }
 
 fn answering(machine: &Speaker, report: &WireReport) -> Family {

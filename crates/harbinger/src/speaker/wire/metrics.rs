@@ -1,5 +1,7 @@
 //! The wire's counters as families.
 
+mod routers;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -30,6 +32,7 @@ pub(super) fn families(wire: &Wire, counters: &Counters) -> Vec<Family> {
     ));
     all.extend(claims(wire));
     all.extend(members(wire, counters));
+    all.extend(routers::families(wire.routers()));
     all
 }
 
