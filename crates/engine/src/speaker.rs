@@ -101,14 +101,19 @@ const PLANNED_FROM: &[Kind] = &[
     Kind::Node,
     Kind::IpAddressPool,
     Kind::L2Advertisement,
+    Kind::Service,
+    Kind::EndpointSlice,
+    Kind::ConfigMap,
+];
+
+/// Those without which no session with a router begins, beside [`PLANNED_FROM`]: a peer
+/// whose Secret has not come yet is not a peer without a password (BGP-07, BGP-135).
+const ROUTED_FROM: &[Kind] = &[
     Kind::BgpAdvertisement,
     Kind::BgpPeer,
     Kind::BfdProfile,
     Kind::Community,
-    Kind::Service,
-    Kind::EndpointSlice,
     Kind::Secret,
-    Kind::ConfigMap,
 ];
 
 /// ConfigMap and key of the exclusion list (compat/metallb.md 2.9).
@@ -324,7 +329,11 @@ impl Speaker {
     fn plan(&mut self, interfaces: bool) {
         self.elector.set_members(&self.facts.members);
         let mut looked_at = self.elector.update(&self.world);
-        if self.routes.update(&self.world, &self.elector, &looked_at) {
+        let routed = self.world.epoch(ROUTED_FROM).is_some();
+        if !routed {
+            // What is not looked at now is looked at whole, later.
+            self.routes.forget();
+        } else if self.routes.update(&self.world, &self.elector, &looked_at) {
             self.sessions = Arc::new(self.routes.sessions().clone());
         }
         if interfaces || !self.planned {

@@ -90,9 +90,7 @@ pub(crate) fn bird(nodes: usize, more: &str) -> String {
 
 /// GoBGP with these nodes as neighbours.
 pub(crate) fn gobgp(nodes: usize) -> String {
-    let mut text = format!(
-        "[global.config]\n  as = {THEIRS}\n  router-id = \"{ROUTER}\"\n"
-    );
+    let mut text = format!("[global.config]\n  as = {THEIRS}\n  router-id = \"{ROUTER}\"\n");
     for n in 0..nodes {
         text += &format!(
             "[[neighbors]]\n  [neighbors.config]\n    neighbor-address = \"{}\"\n    peer-as = {OURS}\n",

@@ -152,6 +152,11 @@ impl Speaker {
         let read_from = [
             Kind::IpAddressPool,
             Kind::L2Advertisement,
+            Kind::BgpAdvertisement,
+            Kind::BgpPeer,
+            Kind::BfdProfile,
+            Kind::Community,
+            Kind::Secret,
             Kind::ConfigurationState,
         ];
         if self.world.epoch(&read_from).is_none() {

@@ -112,6 +112,11 @@ fn nothing_is_planned_before_the_view_is_complete() {
             alone.change(change.clone());
         }
         let feeds_no_plan = [
+            // Sessions with routers wait for these, answers do not.
+            Kind::BgpAdvertisement,
+            Kind::BgpPeer,
+            Kind::BfdProfile,
+            Kind::Community,
             Kind::Pod,
             Kind::Secret,
             Kind::ServiceL2Status,

@@ -53,12 +53,14 @@ fn sessions(peer: BgpPeer, addresses: &[&str]) -> Arc<BTreeMap<String, Session>>
         name: NamespacedName::new(NAMESPACE, "fast"),
         ..BfdProfile::default()
     }))));
-    build.add(Change::BgpAdvertisement(Delta::Upsert(stored(BgpAdvertisement {
-        name: NamespacedName::new(NAMESPACE, "a"),
-        aggregation_length: 32,
-        aggregation_length_v6: 128,
-        ..BgpAdvertisement::default()
-    }))));
+    build.add(Change::BgpAdvertisement(Delta::Upsert(stored(
+        BgpAdvertisement {
+            name: NamespacedName::new(NAMESPACE, "a"),
+            aggregation_length: 32,
+            aggregation_length_v6: 128,
+            ..BgpAdvertisement::default()
+        },
+    ))));
     for address in addresses {
         build.served(service(&format!("web-{address}"), &[address]));
     }
@@ -143,7 +145,9 @@ impl Pair {
         match action {
             RouterAction::Connect { peer, conn, dial } => {
                 assert_eq!((peer.as_str(), dial.remote, dial.ttl), ("r", ends.1, 1));
-                let theirs = self.router.handle_accepted(Endpoints::new(ends.1, ends.0), self.now);
+                let theirs = self
+                    .router
+                    .handle_accepted(Endpoints::new(ends.1, ends.0), self.now);
                 let theirs = theirs.expect("the router takes the connection");
                 self.link = Some((conn, theirs));
                 self.node.connected("r", conn, ends.0, ends.1, self.now);
@@ -173,7 +177,10 @@ impl Pair {
             moved = true;
             if let Some(octets) = out {
                 // Type 2 in the header is an UPDATE; each message was asked for alone or with others.
-                self.updates += octets.windows(19).filter(|w| w[..16] == [0xff; 16] && w[18] == 2).count();
+                self.updates += octets
+                    .windows(19)
+                    .filter(|w| w[..16] == [0xff; 16] && w[18] == 2)
+                    .count();
                 self.router.handle_bytes(theirs, &octets, self.now);
             }
             if let Some(octets) = back {
@@ -189,7 +196,10 @@ impl Pair {
 
     fn sent(&self) -> Vec<String> {
         let (_, _, machine) = self.node.views().next().expect("a session");
-        machine.advertised().map(|(prefix, _)| prefix.to_string()).collect()
+        machine
+            .advertised()
+            .map(|(prefix, _)| prefix.to_string())
+            .collect()
     }
 
     fn later(&mut self, by: Duration) {
@@ -213,16 +223,26 @@ fn a_session_comes_up_and_carries_the_plan() {
     assert_eq!(pair.state(), bgp::State::Established);
     assert_eq!(pair.sent(), ["10.0.0.1/32", "10.0.0.2/32"]);
     let established = |event: &RouterEvent| {
-        matches!(event, RouterEvent::Peer { event: PeerEvent::Established(_), .. })
+        matches!(
+            event,
+            RouterEvent::Peer {
+                event: PeerEvent::Established(_),
+                ..
+            }
+        )
     };
     assert_eq!(pair.events.iter().filter(|e| established(e)).count(), 1);
     // Two host routes in one message, and the End-of-RIB.
     assert_eq!(pair.updates, 2);
 
-    pair.node.set_sessions(&sessions(raw_peer(), &["10.0.0.2", "10.0.0.3"]), pair.now);
+    pair.node
+        .set_sessions(&sessions(raw_peer(), &["10.0.0.2", "10.0.0.3"]), pair.now);
     pair.run();
     assert_eq!(pair.sent(), ["10.0.0.2/32", "10.0.0.3/32"]);
-    assert_eq!(pair.updates, 4, "one withdrawal, one announcement, and not a byte for what stayed");
+    assert_eq!(
+        pair.updates, 4,
+        "one withdrawal, one announcement, and not a byte for what stayed"
+    );
 }
 
 #[test]
@@ -273,7 +293,11 @@ fn a_lost_path_closes_the_session_in_the_same_call() {
         ..raw_peer()
     };
     let mut pair = Pair::new(&sessions(peer, &["10.0.0.1"]));
-    assert_eq!(pair.state(), bgp::State::Established, "BFD that never came up holds nothing back");
+    assert_eq!(
+        pair.state(),
+        bgp::State::Established,
+        "BFD that never came up holds nothing back"
+    );
     // A BFD peer that answers until it is silent.
     let address: IpAddr = ROUTER.parse().unwrap();
     let mut far = bfd::Endpoint::new(9, pair.now);
@@ -289,12 +313,17 @@ fn a_lost_path_closes_the_session_in_the_same_call() {
         received: now,
     };
     let ours: IpAddr = OURS.parse().unwrap();
-    let up = |pair: &Pair| pair.node.bfd_status("r").is_some_and(|s| s.state == bfd::State::Up);
+    let up = |pair: &Pair| {
+        pair.node
+            .bfd_status("r")
+            .is_some_and(|s| s.state == bfd::State::Up)
+    };
     for _ in 0..400 {
         pair.now += Duration::from_millis(50);
         far.handle_timeout(pair.now);
         while let Some(sent) = far.poll_transmit() {
-            pair.node.bfd_datagram(&sent.bytes, &meta(address, ours, pair.now), pair.now);
+            pair.node
+                .bfd_datagram(&sent.bytes, &meta(address, ours, pair.now), pair.now);
         }
         pair.node.handle_timeout(pair.now);
         while let Some(sent) = pair.node.bfd_transmit() {
@@ -323,7 +352,11 @@ fn a_lost_path_closes_the_session_in_the_same_call() {
             pair.events.push(event);
         }
     }
-    assert!(pair.events.iter().any(|event| matches!(event, RouterEvent::Bfd(_))));
+    assert!(
+        pair.events
+            .iter()
+            .any(|event| matches!(event, RouterEvent::Bfd(_)))
+    );
     assert_ne!(pair.state(), bgp::State::Established);
 }
 

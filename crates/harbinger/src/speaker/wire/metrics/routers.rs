@@ -25,7 +25,10 @@ fn labels(name: &str, session: &engine::routes::Session) -> Labels {
     };
     vec![
         ("peer", at),
-        ("vrf", peer.vrf.clone().unwrap_or_else(|| "default".to_owned())),
+        (
+            "vrf",
+            peer.vrf.clone().unwrap_or_else(|| "default".to_owned()),
+        ),
         ("name", name.to_owned()),
     ]
 }
@@ -42,24 +45,38 @@ fn bgp(routers: &Routers) -> Vec<Family> {
         family(Name::BgpSessionUp, |peer| {
             i64::from(peer.state() == bgp::State::Established)
         }),
-        family(Name::BgpAnnouncedPrefixes, |peer| size(peer.view().routes_sent)),
-        family(Name::BgpPendingPrefixes, |peer| size(peer.view().routes_wanted)),
+        family(Name::BgpAnnouncedPrefixes, |peer| {
+            size(peer.view().routes_sent)
+        }),
+        family(Name::BgpPendingPrefixes, |peer| {
+            size(peer.view().routes_wanted)
+        }),
         family(Name::BgpUpdates, |peer| count(peer.counters().sent.update)),
         family(Name::BgpOpensSent, |peer| count(peer.counters().sent.open)),
-        family(Name::BgpOpensReceived, |peer| count(peer.counters().received.open)),
+        family(Name::BgpOpensReceived, |peer| {
+            count(peer.counters().received.open)
+        }),
         family(Name::BgpNotificationsSent, |peer| {
             count(peer.counters().sent.notification)
         }),
-        family(Name::BgpUpdatesReceived, |peer| count(peer.counters().received.update)),
-        family(Name::BgpKeepalivesSent, |peer| count(peer.counters().sent.keepalive)),
+        family(Name::BgpUpdatesReceived, |peer| {
+            count(peer.counters().received.update)
+        }),
+        family(Name::BgpKeepalivesSent, |peer| {
+            count(peer.counters().sent.keepalive)
+        }),
         family(Name::BgpKeepalivesReceived, |peer| {
             count(peer.counters().received.keepalive)
         }),
         family(Name::BgpRouteRefreshSent, |peer| {
             count(peer.counters().sent.route_refresh)
         }),
-        family(Name::BgpTotalSent, |peer| count(peer.counters().sent.total())),
-        family(Name::BgpTotalReceived, |peer| count(peer.counters().received.total())),
+        family(Name::BgpTotalSent, |peer| {
+            count(peer.counters().sent.total())
+        }),
+        family(Name::BgpTotalReceived, |peer| {
+            count(peer.counters().received.total())
+        }),
     ]
 }
 
@@ -70,7 +87,14 @@ fn bfd(routers: &Routers) -> Vec<Family> {
             let status = routers.bfd_status(peer)?;
             let labels: Labels = vec![
                 ("peer", status.key.peer.to_string()),
-                ("vrf", session.peer.vrf.clone().unwrap_or_else(|| "default".to_owned())),
+                (
+                    "vrf",
+                    session
+                        .peer
+                        .vrf
+                        .clone()
+                        .unwrap_or_else(|| "default".to_owned()),
+                ),
                 ("name", peer.to_owned()),
             ];
             Some((labels, pick(&status)))
