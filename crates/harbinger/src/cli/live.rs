@@ -6,8 +6,9 @@ use anyhow::{Context, bail};
 use cluster::{CHANGES_MAX, KubeConfig, KubeSource, Role, Source};
 use engine::lease::LeaseConfig;
 use engine::name::Kind;
-use engine::world::World;
+use engine::world::{Change, World};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use crate::cli::args::Kubeconfig;
 
@@ -27,12 +28,13 @@ const LIST_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// Reads every kind that matters; what keeps one from being listed is the error.
 pub(super) async fn world(cluster: &Kubeconfig, namespace: &str) -> anyhow::Result<World> {
-    world_of(cluster.client().await?, namespace).await
+    let source = source(cluster.client().await?, namespace);
+    Ok(watch(&source).await?.world)
 }
 
-/// The same through a client that is there.
-pub(super) async fn world_of(client: kube::Client, namespace: &str) -> anyhow::Result<World> {
-    let source = KubeSource::new(
+/// The cluster, to be read.
+pub(super) fn source(client: kube::Client, namespace: &str) -> KubeSource {
+    KubeSource::new(
         client,
         KubeConfig {
             namespace: namespace.to_owned(),
@@ -46,29 +48,42 @@ pub(super) async fn world_of(client: kube::Client, namespace: &str) -> anyhow::R
             owner: None,
             seed: 0,
         },
-    );
-    listed(&source).await
+    )
 }
 
-/// What a source lists of them.
-pub(super) async fn listed(source: &dyn Source) -> anyhow::Result<World> {
-    let (sender, mut changes) = mpsc::channel(CHANGES_MAX);
-    let _watching = source.start(KINDS, sender);
-    let mut world = World::default();
-    let all = async {
-        while world.epoch(KINDS).is_none() {
-            let change = changes
-                .recv()
-                .await
-                .context("the cluster's watches ended")?;
-            world.apply(change);
+/// A world that follows its source.
+pub(super) struct Watched {
+    /// As it is now.
+    pub(super) world: World,
+    changes: mpsc::Receiver<Change>,
+    _tasks: JoinSet<()>,
+}
+
+impl Watched {
+    /// Waits until the world is as wanted.
+    pub(super) async fn until(&mut self, holds: impl Fn(&World) -> bool) -> anyhow::Result<()> {
+        while !holds(&self.world) {
+            let change = self.changes.recv().await;
+            self.world.apply(change.context("the watches ended")?);
         }
-        anyhow::Ok(())
+        Ok(())
+    }
+}
+
+/// What a source lists of them, and what follows; what keeps one from being listed is the error.
+pub(super) async fn watch(source: &dyn Source) -> anyhow::Result<Watched> {
+    let (sender, changes) = mpsc::channel(CHANGES_MAX);
+    let mut watched = Watched {
+        _tasks: source.start(KINDS, sender),
+        world: World::default(),
+        changes,
     };
+    let all = watched.until(|world| world.epoch(KINDS).is_some());
     match tokio::time::timeout(LIST_TIME_MAX, all).await {
         Ok(listed) => listed?,
         Err(_late) => {
-            let why: Vec<&str> = world.problems().map(|p| p.message.as_str()).collect();
+            let problems = watched.world.problems();
+            let why: Vec<&str> = problems.map(|p| p.message.as_str()).collect();
             let why = if why.is_empty() {
                 "it does not answer; is it up? (`kubectl version`)".to_owned()
             } else {
@@ -77,5 +92,5 @@ pub(super) async fn listed(source: &dyn Source) -> anyhow::Result<World> {
             bail!("the cluster could not be listed within {LIST_TIME_MAX:?}: {why}");
         }
     }
-    Ok(world)
+    Ok(watched)
 }

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
-use cluster::{DirectoryConfig, DirectorySource};
+use cluster::{DirectoryConfig, DirectorySource, KubeSource, Source};
 use engine::elect::Placement;
 use engine::name::NamespacedName;
 use engine::world::{MOVE_ANNOTATION, World};
@@ -27,9 +27,6 @@ use crate::plan::{self, Plan};
 
 /// Labels by which speakers are found: those of `deploy/` and of MetalLB's manifests.
 const SPEAKERS: &str = "component=speaker";
-
-/// Between two looks at what the speakers say.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// Where the Services and the speakers are.
 #[derive(Clone, Debug, clap::Args)]
@@ -209,14 +206,16 @@ impl Seen {
 }
 
 enum Where {
-    Cluster(Client),
+    Cluster(Client, KubeSource),
     Folder(DirectorySource),
 }
 
 impl Where {
     async fn open(place: &Place) -> anyhow::Result<Self> {
         let Some(folder) = &place.dir else {
-            return Ok(Self::Cluster(place.cluster.client().await?));
+            let client = place.cluster.client().await?;
+            let source = live::source(client.clone(), &place.namespace);
+            return Ok(Self::Cluster(client, source));
         };
         let source = DirectorySource::open(DirectoryConfig {
             manifests: folder.clone(),
@@ -228,17 +227,17 @@ impl Where {
         Ok(Self::Folder(source.context("the folder cannot be used")?))
     }
 
-    async fn world(&self, place: &Place) -> anyhow::Result<World> {
+    fn source(&self) -> &dyn Source {
         match self {
-            Self::Cluster(client) => live::world_of(client.clone(), &place.namespace).await,
-            Self::Folder(source) => live::listed(source).await,
+            Self::Cluster(_, source) => source,
+            Self::Folder(source) => source,
         }
     }
 
     async fn look(&self, place: &Place) -> anyhow::Result<Seen> {
-        let world = self.world(place).await?;
+        let world = live::watch(self.source()).await?.world;
         let (members, suspects) = match self {
-            Self::Cluster(client) => {
+            Self::Cluster(client, _) => {
                 let (ready, suspects) = speakers(client, place).await?;
                 (Some(ready), suspects)
             }
@@ -265,7 +264,7 @@ impl Where {
         place: &Place,
     ) -> anyhow::Result<()> {
         self.annotate(service, Some(to)).await?;
-        let moved = tokio::time::timeout(place.timeout, self.moved(service, to, place)).await;
+        let moved = tokio::time::timeout(place.timeout, self.moved(service, to)).await;
         self.annotate(service, None).await.with_context(|| {
             format!("the annotation {MOVE_ANNOTATION} stays on {service}; take it off yourself")
         })?;
@@ -278,20 +277,19 @@ impl Where {
         }
     }
 
-    async fn moved(&self, service: &NamespacedName, to: &str, place: &Place) -> anyhow::Result<()> {
-        loop {
-            let world = self.world(place).await?;
+    /// Waits until the speaker of the node says that it announces.
+    async fn moved(&self, service: &NamespacedName, to: &str) -> anyhow::Result<()> {
+        let mut watched = live::watch(self.source()).await?;
+        let says = |world: &World| {
             let mut statuses = world.l2_statuses.iter().map(|stored| &stored.object);
-            if statuses.any(|s| s.service == *service && s.node == to && s.has_status) {
-                return Ok(());
-            }
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
+            statuses.any(|s| s.service == *service && s.node == to && s.has_status)
+        };
+        watched.until(says).await
     }
 
     async fn annotate(&self, service: &NamespacedName, to: Option<&str>) -> anyhow::Result<()> {
         match self {
-            Self::Cluster(client) => {
+            Self::Cluster(client, _) => {
                 let services: Api<Service> = Api::namespaced(client.clone(), &service.namespace);
                 let patch = json!({"metadata": {"annotations": {(MOVE_ANNOTATION): to}}});
                 services

@@ -1,5 +1,7 @@
 //! A folder as a cluster: edits, restarts, two processes.
 
+mod moves;
+
 use super::*;
 use engine::lease::Leadership;
 use engine::problem::{Problem, reason};

@@ -9,6 +9,7 @@ use engine::write::{ConfigurationStateValue, Outcome, ServiceStatus, Write};
 use serde_json::{Value, json};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 impl Inner {
@@ -105,14 +106,18 @@ impl Inner {
     /// is the user's.
     pub(super) fn ask_move(&self, service: &NamespacedName, node: Option<&str>) -> io::Result<()> {
         let scanner = locked(&self.scanner);
-        let mut value = match scanner.statuses().one(Kind::Service, service) {
-            Ok(value) => Value::clone(&value),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => json!({
+        let key = (Kind::Service, service.clone());
+        let uid = locked(&self.versions).get(&key).map(|(uid, _)| uid.clone());
+        let uid = uid.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+        let written = scanner.statuses().one(Kind::Service, service).ok();
+        let ours = |value: &Arc<Value>| value["metadata"]["uid"] == uid;
+        let mut value = match written.filter(ours) {
+            Some(value) => Value::clone(&value),
+            None => json!({
                 "apiVersion": "v1",
                 "kind": "Service",
-                "metadata": {"name": service.name, "namespace": service.namespace},
+                "metadata": {"name": service.name, "namespace": service.namespace, "uid": uid},
             }),
-            Err(error) => return Err(error),
         };
         if !value["metadata"]["annotations"].is_object() {
             value["metadata"]["annotations"] = json!({});

@@ -3,14 +3,16 @@
 //! Everything runs in one thread: at each step the earliest of deliveries and deadlines.
 //! Frames reach every interface of the segment, datagrams their address.
 
+mod api;
+
+pub(crate) use api::Api;
+
 use crate::elect::Placement;
-use crate::elect::tests::build::{Build, NAMESPACE, stored};
+use crate::elect::tests::build::{Build, NAMESPACE};
 use crate::facts::{Facts, Interface};
-use crate::name::NamespacedName;
 use crate::speaker::{Discovery, MemberKeys, Speaker, SpeakerConfig};
 use crate::wire::{Action, Event as WireEvent, Input, Transmit, Wire, WireConfig};
 use crate::world::*;
-use crate::write::{Event, Outcome, Write};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -51,16 +53,6 @@ pub(crate) struct Host {
     /// It has a default gateway, and that is in reach.
     pub(crate) gateway: Option<bool>,
     paused_until: Option<Instant>,
-}
-
-/// What the API server has and was asked.
-#[derive(Default)]
-pub(crate) struct Api {
-    pub(crate) statuses: BTreeMap<NamespacedName, L2Status>,
-    pub(crate) events: Vec<Event>,
-    pub(crate) writes: Vec<Write>,
-    pub(crate) down: bool,
-    created: u32,
 }
 
 enum Delivery {
@@ -571,55 +563,5 @@ impl Lan {
             change.into_iter().for_each(|change| self.change(change));
         }
         wrote
-    }
-}
-
-impl Api {
-    fn carry_out(&mut self, write: Write) -> (Outcome, Option<Change>) {
-        if self.down {
-            return (Outcome::Unavailable("connection refused".into()), None);
-        }
-        self.writes.push(write.clone());
-        let change = match write {
-            Write::L2Status {
-                existing,
-                node,
-                service,
-                interfaces,
-            } => {
-                self.created += 1;
-                let new = NamespacedName::new(NAMESPACE, format!("l2-{}", self.created));
-                let name = existing.unwrap_or(new);
-                let status = L2Status {
-                    name: name.clone(),
-                    node,
-                    service,
-                    interfaces,
-                    has_status: true,
-                };
-                self.statuses.insert(name, status.clone());
-                Some(Change::L2Status(Delta::Upsert(stored(status))))
-            }
-            Write::DeleteL2Status(name) => {
-                self.statuses.remove(&name);
-                Some(Change::L2Status(Delta::Delete(name)))
-            }
-            Write::Event(event) => {
-                self.events.push(event);
-                None
-            }
-            Write::ConfigurationState(value) => {
-                let state = ConfigurationState {
-                    name: value.name,
-                    result: value.result.into(),
-                    error_summary: value.error_summary,
-                };
-                Some(Change::ConfigurationState(Delta::Upsert(stored(state))))
-            }
-            Write::ServiceStatus(_) | Write::PoolStatus { .. } | Write::MembershipSecret(_) => {
-                panic!("a speaker writes no {write:?}")
-            }
-        };
-        (Outcome::Done(None), change)
     }
 }
