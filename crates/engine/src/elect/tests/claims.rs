@@ -99,7 +99,7 @@ fn a_holder_that_may_no_longer_gives_it_up() {
 
 fn moved(build: &mut Build, to: &str) {
     let mut changed = service("web", &[VIP]);
-    changed.annotations = BTreeMap::from([(MOVE_ANNOTATION.to_owned(), to.to_owned())]);
+    changed.annotations = BTreeMap::from([(MOVE_ANNOTATION.to_owned(), to.to_owned())]).into();
     build.service(changed);
 }
 

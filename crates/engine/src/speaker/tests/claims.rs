@@ -223,7 +223,8 @@ fn a_move_goes_to_the_node_named_without_a_gap() {
     let (mut lan, holder) = settled(4);
     for target in [others(holder)[1], others(holder)[0], holder] {
         let mut moved = service("web", &[VIP]);
-        moved.annotations = BTreeMap::from([(MOVE_ANNOTATION.to_owned(), format!("n{target}"))]);
+        moved.annotations =
+            BTreeMap::from([(MOVE_ANNOTATION.to_owned(), format!("n{target}"))]).into();
         lan.change(Change::Service(Delta::Upsert(stored(moved))));
         let (vain, _) = ask_for(&mut lan, SECOND);
         assert_eq!(vain, 0);
