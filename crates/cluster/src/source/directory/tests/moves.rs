@@ -23,7 +23,7 @@ async fn a_move_is_asked_for_beside_the_manifest_and_taken_back() {
     // A status that is written meanwhile keeps the wish.
     let campaign = watched.lead("one").await;
     let status = watched.status("web", "192.0.2.1");
-    let outcome = watched.source.carry_out(status, None).await;
+    let outcome = watched.source.carry_out(status, Deadline::NONE).await;
     assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
     watched.until(|world| has(world, "web", "192.0.2.1")).await;
     assert_eq!(target(&watched.world, &name).as_deref(), Some("node-2"));
