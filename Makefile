@@ -12,12 +12,12 @@ KUBE_X      := -X k8s.io/component-base/version
 export HARBINGER_BIN       := $(CURDIR)/target/$(MUSL)/release/harbinger
 export HARBINGER_LOCALKUBE := $(LOCALKUBE)
 
-.PHONY: demo test check lab cluster soak bench crds images lint-deps fuzz binary packages toolchain localkube
+.PHONY: demo test check sim lab cluster soak bench crds images lint-deps fuzz binary packages toolchain localkube
 
 demo: binary $(if $(CLUSTER),packages localkube)
 	cargo run --quiet --package tests --bin demo -- $(if $(KEEP),--keep) $(if $(CLUSTER),--cluster)
 
-test: packages toolchain check binary lab localkube cluster
+test: packages toolchain check sim binary lab localkube cluster
 	@echo "all of make test passed"
 
 # What a developer runs before a commit.
@@ -27,6 +27,10 @@ check: toolchain
 	cargo test --workspace --exclude tests
 	cargo test --package tests --test tidy --test crds --test cases --test reference --test twins
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+
+# The real machines in virtual time: a hundred seeds and those that ever failed, or COUNT from SEED on.
+sim: toolchain
+	$(if $(SEED),SIM_SEED=$(SEED)) $(if $(COUNT),SIM_COUNT=$(COUNT)) cargo test --package tests --test sim -- --nocapture $(if $(SEED),every_seed_holds)
 
 # Namespaces, real sockets, the kernel as the client.
 lab: binary packages

@@ -16,6 +16,7 @@ mod pending;
 mod plan;
 mod process;
 mod restart;
+mod sim;
 mod size;
 mod start;
 mod status;
@@ -46,6 +47,10 @@ const ROWS: &[Row] = &[
     Row {
         name: "bgp-decode",
         run: bgp_decode::run,
+    },
+    Row {
+        name: "sim",
+        run: sim::run,
     },
     Row {
         name: "arp",

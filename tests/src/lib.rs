@@ -9,4 +9,5 @@ pub mod fleet;
 pub mod lab;
 pub mod metallb_shaped;
 pub mod schema_table;
+pub mod sim;
 pub mod validation;
