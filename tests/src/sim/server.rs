@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 /// The kinds that are served, by index.
-pub(super) const KINDS: [Kind; 11] = [
+pub(super) const KINDS: [Kind; 15] = [
     Kind::Namespace,
     Kind::Node,
     Kind::IpAddressPool,
@@ -26,6 +26,10 @@ pub(super) const KINDS: [Kind; 11] = [
     Kind::ConfigMap,
     Kind::ServiceL2Status,
     Kind::ConfigurationState,
+    Kind::BgpAdvertisement,
+    Kind::BgpPeer,
+    Kind::BfdProfile,
+    Kind::Community,
 ];
 
 pub(super) const SERVICES: usize = 4;
@@ -343,6 +347,10 @@ fn reset(world: &World, kind: Kind, epoch: u64) -> Change {
         Kind::Secret => Change::Secret(all(&world.secrets, epoch)),
         Kind::ConfigMap => Change::ConfigMap(all(&world.config_maps, epoch)),
         Kind::ServiceL2Status => Change::L2Status(all(&world.l2_statuses, epoch)),
+        Kind::BgpAdvertisement => Change::BgpAdvertisement(all(&world.bgp_advertisements, epoch)),
+        Kind::BgpPeer => Change::BgpPeer(all(&world.bgp_peers, epoch)),
+        Kind::BfdProfile => Change::BfdProfile(all(&world.bfd_profiles, epoch)),
+        Kind::Community => Change::Community(all(&world.communities, epoch)),
         _ => Change::ConfigurationState(all(&world.configuration_states, epoch)),
     }
 }
