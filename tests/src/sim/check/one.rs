@@ -12,6 +12,9 @@ use std::time::{Duration, Instant};
 /// A membership that is left alone is stable after this; most are after a second or two.
 const UNREST_MAX: Duration = Duration::from_secs(12);
 
+/// The wait of L2-90, the probing of L2-51 and the way from the watch.
+const FIRST_USE: Duration = Duration::from_millis(2_600);
+
 /// What is asked for one address in one group.
 pub(in crate::sim) struct Wanted {
     address: IpAddr,
@@ -37,6 +40,11 @@ impl Sim {
             now
         });
         if self.checks.verified || now < since + CALM {
+            return;
+        }
+        // An address that has come to a Service waits for its last holder (L2-90), and is probed.
+        let mut shown = self.checks.books.since.values();
+        if shown.any(|at| *at + FIRST_USE > now) {
             return;
         }
         if self.checks.wanted.is_none() {
