@@ -513,7 +513,7 @@ fn extend(peer: &mut BgpPeer, annotations: &BTreeMap<String, String>, judge: &mu
     peer.multihop_ttl = extensions.number("multihop-ttl", 1..=255).and_then(octet);
     peer.min_hold_time = extensions.seconds("min-hold-time", 3..=65_535);
     // 12 bits (RFC 4724 §3).
-    peer.restart_time = extensions.seconds("restart-time", 0..=4_095);
+    peer.restart_time = extensions.seconds("restart-time", 1..=4_095);
     peer.bfd_strict = extensions.flag("bfd-strict");
     let mode = |text: &str| match text {
         "auto" => Some(BfdMode::Auto),

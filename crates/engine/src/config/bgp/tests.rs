@@ -318,7 +318,7 @@ fn extensions_are_read_and_a_bad_one_is_told_and_left_out() {
     for (text, part) in [
         ("harbinger.dev/ttl-security-hops=0", "from 1 to 254"),
         ("harbinger.dev/bfd-mode=both", "auto, single or multi"),
-        ("harbinger.dev/restart-time=2h", "from 0s to 4095s"),
+        ("harbinger.dev/restart-time=2h", "from 1s to 4095s"),
         (
             "harbinger.dev/next-hop=0.0.0.0",
             "one address of each family",
