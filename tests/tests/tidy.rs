@@ -58,7 +58,7 @@ fn allowed() -> BTreeMap<&'static str, (&'static [&'static str], Option<&'static
         (
             "engine",
             (
-                &["bfd", "l2", "members"][..],
+                &["bfd", "bgp", "l2", "members"][..],
                 Some(&["ipnetwork", "rangemap", "regex", "sha2", "thiserror"][..]),
             ),
         ),
@@ -68,7 +68,9 @@ fn allowed() -> BTreeMap<&'static str, (&'static [&'static str], Option<&'static
         (
             "harbinger",
             (
-                &["api", "bfd", "cluster", "engine", "l2", "linux", "members"][..],
+                &[
+                    "api", "bfd", "bgp", "cluster", "engine", "l2", "linux", "members",
+                ][..],
                 None,
             ),
         ),
