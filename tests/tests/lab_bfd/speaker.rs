@@ -289,7 +289,7 @@ impl Loop {
                 .filter_map(|r| r.dropped().ok())
                 .sum();
             seen.statuses = self.endpoint.sessions().map(|(_, s)| (s.key, s)).collect();
-        } else if seen.turns % 256 == 0 {
+        } else if seen.turns.is_multiple_of(256) {
             seen.statuses = self.endpoint.sessions().map(|(_, s)| (s.key, s)).collect();
         }
     }

@@ -9,6 +9,7 @@ use crate::elect::tests::build::*;
 use crate::facts::Interface;
 use crate::name::NamespacedName;
 use crate::routes::{Routes, Session};
+use crate::speaker::tests::lan::base;
 use crate::world::*;
 use bgp::{Close, ConnId, Endpoints, Peer, PeerEvent, Settings};
 use std::collections::{BTreeMap, BTreeSet};
@@ -90,7 +91,7 @@ struct Pair {
 
 impl Pair {
     fn new(sessions: &Arc<BTreeMap<String, Session>>) -> Self {
-        let now = Instant::now();
+        let now = base();
         let settings = Settings {
             passive: true,
             ..Settings::new(64513, 64512, Ipv4Addr::new(192, 0, 2, 1))
