@@ -110,6 +110,8 @@ pub struct Wire {
     events: VecDeque<Event>,
     /// Held all along, and to be announced again.
     announce: Vec<IpAddr>,
+    /// Members that were lost, and when.
+    parted: BTreeMap<String, Instant>,
     facts: Arc<WireFacts>,
     counters: Counters,
     /// The ports may not be as they should: a datagram of the membership alone must not
@@ -153,6 +155,7 @@ impl Wire {
             actions: VecDeque::new(),
             events: VecDeque::new(),
             announce: Vec::new(),
+            parted: BTreeMap::new(),
             facts: Arc::default(),
             counters: Counters::default(),
             stale: true,
@@ -438,7 +441,7 @@ impl Wire {
 
     /// Brings everything in line with what is known now.
     fn settle(&mut self, now: Instant) {
-        self.take_members();
+        self.take_members(now);
         let known = self.desired.member_peers.as_ref();
         let was_settled = self.start.is_settled();
         if self.start.turn(self.membership.as_ref(), known, now) {

@@ -14,6 +14,9 @@ use std::time::{Duration, Instant};
 /// not stop a takeover.
 const UNSURE_MAX: Duration = Duration::from_secs(1);
 
+/// LIMIT: lost members that are remembered; Kubernetes supports 5,000 nodes.
+const PARTED_MAX: usize = 5_000;
+
 impl Wire {
     /// When it does not matter any more that some claims are not known.
     pub(super) fn sure_at(&self) -> Option<Instant> {
@@ -22,7 +25,7 @@ impl Wire {
     }
 
     /// Takes what the membership tells, the claims first.
-    pub(super) fn take_members(&mut self) {
+    pub(super) fn take_members(&mut self, now: Instant) {
         let mut came_or_went = false;
         while let Some(event) = self.membership.as_mut().and_then(Membership::poll_event) {
             self.members_stale = true;
@@ -35,6 +38,7 @@ impl Wire {
                 }
                 event => {
                     came_or_went = true;
+                    self.note_parting(&event, now);
                     Self::tell(&mut self.events, &mut self.counters, Event::Member(event));
                 }
             }
@@ -42,6 +46,27 @@ impl Wire {
         if let Some(membership) = self.membership.as_ref().filter(|_| came_or_went) {
             let differing = self.table.read(membership, &self.config.node);
             self.look.some.extend(differing);
+        }
+    }
+
+    /// A node that was lost and is back may have answered all the while for what was taken
+    /// over from it, and the hosts near it have its hardware address: they are told again
+    /// (L2-55). That it gives way by itself is not enough, and this node may never see its
+    /// claim.
+    fn note_parting(&mut self, event: &members::Event, now: Instant) {
+        match event {
+            members::Event::Down(node) if self.parted.len() < PARTED_MAX => {
+                self.parted.insert(node.clone(), now);
+            }
+            members::Event::Left(node) => {
+                self.parted.remove(node);
+            }
+            members::Event::Up(node) => {
+                if let Some(at) = self.parted.remove(node) {
+                    self.announce.extend(self.holds.claimed_since(at));
+                }
+            }
+            _ => {}
         }
     }
 

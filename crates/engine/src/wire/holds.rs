@@ -60,6 +60,8 @@ enum State {
     },
     Held {
         term: u64,
+        /// When it was claimed.
+        since: Instant,
     },
     Handing {
         term: u64,
@@ -76,7 +78,7 @@ struct Hold {
 impl Hold {
     fn term(&self) -> Option<u64> {
         match self.state {
-            State::Held { term } | State::Handing { term, .. } => Some(term),
+            State::Held { term, .. } | State::Handing { term, .. } => Some(term),
             State::Wanted { .. } => None,
         }
     }
@@ -131,6 +133,15 @@ impl Holds {
     pub(super) fn claims(&self) -> impl Iterator<Item = (IpAddr, u64)> + '_ {
         let claimed = |(address, hold): (&IpAddr, &Hold)| Some((*address, hold.term()?));
         self.holds.iter().filter_map(claimed)
+    }
+
+    /// What this node holds and has claimed at that moment or later.
+    pub(super) fn claimed_since(&self, at: Instant) -> impl Iterator<Item = IpAddr> + '_ {
+        let later = move |(address, hold): (&IpAddr, &Hold)| match hold.state {
+            State::Held { since, .. } if since >= at => Some(*address),
+            State::Held { .. } | State::Handing { .. } | State::Wanted { .. } => None,
+        };
+        self.holds.iter().filter_map(later)
     }
 
     pub(super) fn moves(&self) -> &Moves {
@@ -211,12 +222,12 @@ impl Holds {
             let handing = tenure.handing || ground.leaving;
             let old = self.holds.get(address).map(|hold| hold.state);
             let state = match old {
-                Some(State::Held { term }) if handing => {
+                Some(State::Held { term, .. }) if handing => {
                     let until = now + HANDING_MAX;
                     self.due.insert((until, *address));
                     State::Handing { term, until }
                 }
-                Some(State::Handing { term, .. }) if !handing => State::Held { term },
+                Some(State::Handing { term, .. }) if !handing => State::Held { term, since: now },
                 Some(State::Wanted { .. }) | None if handing => {
                     self.holds.remove(address);
                     continue;
@@ -329,7 +340,8 @@ impl Holds {
             let claim = Some(Claim { term });
             ground.membership.set_claim(*address, claim, ground.now);
             if let Some(hold) = self.holds.get_mut(address) {
-                hold.state = State::Held { term };
+                let since = ground.now;
+                hold.state = State::Held { term, since };
             }
         }
     }
