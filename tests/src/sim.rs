@@ -385,7 +385,12 @@ impl Sim {
             simulated: self.now - self.start,
             steps: self.steps,
             failure: self.failure.clone(),
-            tail: self.trace.tail(150),
+            tail: self.trace.tail(
+                std::env::var("SIM_TAIL")
+                    .ok()
+                    .and_then(|n| n.parse().ok())
+                    .unwrap_or(150),
+            ),
             cast: self.cast(),
             figures: Measured {
                 longest_double: self.checks.longest_double,

@@ -467,7 +467,9 @@ impl Wire {
         }
         if std::mem::take(&mut self.members_stale) | stale {
             self.publish(stale);
-            self.learn_speakers();
+            if self.learn_speakers() {
+                self.publish(true);
+            }
         }
     }
 

@@ -207,6 +207,18 @@ impl Guard {
         }
     }
 
+    /// Addresses held back because of stations that turn out to be speakers: which of two speakers has an address is
+    /// not a matter of probing (L2-54).
+    pub(crate) fn pardon(&mut self, speakers: &BTreeSet<MacAddr>) -> Vec<IpAddr> {
+        let theirs = self
+            .in_use()
+            .filter(|(_, mac)| speakers.contains(mac))
+            .map(|(address, _)| address)
+            .collect::<Vec<_>>();
+        theirs.iter().for_each(|address| self.remove(*address));
+        theirs
+    }
+
     /// Not proven to be ours alone: not to be used.
     pub(crate) fn holds_back(&self, address: IpAddr) -> bool {
         self.probes.contains_key(&address)

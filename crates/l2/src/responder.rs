@@ -307,10 +307,15 @@ impl Responder {
     }
 
     /// Takes the hardware addresses of all other speakers, of those that are gone too: what they say of an address is
-    /// for the engine to judge (L2-54).
+    /// for the engine to judge (L2-54). An address that was held back because of one of them is so no more.
     pub fn set_speaker_macs(&mut self, macs: &BTreeSet<MacAddr>) {
-        if self.speaker_macs != *macs {
-            self.speaker_macs.clone_from(macs);
+        if self.speaker_macs == *macs {
+            return;
+        }
+        self.speaker_macs.clone_from(macs);
+        for address in self.guard.pardon(macs) {
+            self.announced_changed = true;
+            self.schedule.insert(address, self.now);
         }
     }
 

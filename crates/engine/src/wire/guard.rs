@@ -115,12 +115,17 @@ impl Wire {
     }
 
     /// The interfaces of the speakers, for the responders.
-    pub(super) fn learn_speakers(&mut self) {
+    ///
+    /// Tells whether a responder says now what it held back because of one of them.
+    pub(super) fn learn_speakers(&mut self) -> bool {
+        let mut news = false;
         if self.guard.learn(&self.facts.members, &self.config.node) {
             for port in self.ports.values_mut() {
                 port.set_speaker_macs(self.guard.speaker_macs());
+                news |= port.has_news();
             }
         }
+        news
     }
 
     /// Takes what the responders found out; the caller settles if there was anything.

@@ -68,6 +68,22 @@ fn dad(mac: MacAddr, options: Vec<u8>) -> Vec<u8> {
     frame.bytes()
 }
 
+// L2-54
+#[test]
+fn an_address_is_not_in_use_by_a_station_that_turns_out_to_be_a_speaker() {
+    let now = base();
+    let mut responder = virgin(now);
+    responder.handle_frame(&claim(OTHER, 2), META, now);
+    assert_eq!(responder.in_use().count(), 1);
+    responder.set_speaker_macs(&[OTHER].into());
+    assert_eq!(responder.in_use().count(), 0);
+    let sent = run(&mut responder, now, now + SECOND);
+    let said = times(&sent, now, TransmitKind::Gratuitous(VIP.into()));
+    assert!(!said.is_empty(), "announced, and not asked for once more");
+    let asked = times(&sent, now, TransmitKind::Probe(VIP.into()));
+    assert!(asked.is_empty());
+}
+
 // L2-51 L2-75
 #[test]
 fn a_new_address_is_asked_for_three_times_and_then_announced() {
