@@ -5,7 +5,6 @@ use super::fault::Faults;
 use super::host::Host;
 use super::lan::{End, Lan, Port};
 use super::node::Node;
-use super::planted::Planted;
 use super::queue::Queue;
 use super::random::Random;
 use super::replica::Replica;
@@ -170,8 +169,7 @@ impl Sim {
         };
         let linger = random.pick(&[0, 0, 500, 2_000]).unwrap_or(0);
         let faults = Faults::new(&mut random, &settings, start);
-        let mut server = Server::new();
-        server.careless = settings.planted == Some(Planted::AnyVersion);
+        let server = Server::new();
         let telling = settings.telling;
         let mut sim = Self {
             seed,

@@ -22,19 +22,16 @@ pub enum Planted {
     Blind,
     /// The brains see every claim with the same term.
     EqualTerms,
-    /// The API server takes a status under any version.
-    AnyVersion,
 }
 
 impl Planted {
     /// All there are.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 5] = [
         Self::AnswersAfterRelease,
         Self::BeforeTheLists,
         Self::NoRelease,
         Self::Blind,
         Self::EqualTerms,
-        Self::AnyVersion,
     ];
 }
 

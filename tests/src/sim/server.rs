@@ -85,8 +85,6 @@ pub(super) struct Server {
     created: u64,
     pub(super) up: bool,
     pub(super) lease: LeaseRecord,
-    /// Planted: any version will do.
-    pub(super) careless: bool,
     pub(super) events: u64,
     pub(super) writes: u64,
 }
@@ -101,7 +99,6 @@ impl Server {
             created: 0,
             up: true,
             lease: LeaseRecord::default(),
-            careless: false,
             events: 0,
             writes: 0,
         }
@@ -240,7 +237,7 @@ impl Server {
             return Err(Outcome::NotFound);
         };
         let same = old.origin.version == status.version && old.object.uid == status.uid;
-        if !same && !self.careless {
+        if !same {
             return Err(Outcome::Conflict);
         }
         let mut service = (*old.object).clone();
