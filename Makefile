@@ -44,7 +44,7 @@ cluster: binary packages localkube
 soak: binary packages localkube
 	cargo test --workspace --exclude tests --exclude members -- --ignored
 	cargo test --release --config profile.release.lto=false --config profile.release.codegen-units=16 --package members -- --ignored
-	cargo test --package tests --test 'lab_*' --test 'cluster_*' -- --test-threads=1 --ignored
+	cargo test --package tests --test sim --test 'lab_*' --test 'cluster_*' -- --test-threads=1 --ignored
 
 # The harness needs no link-time optimisation; what it measures is the static binary.
 bench: binary localkube
