@@ -2,13 +2,13 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`cluster`] | what there is at the start: nodes, pools, Services, hosts |
-//! | [`node`], [`replica`] | the shells of a speaker and of a controller: they carry, and decide nothing |
-//! | [`server`], [`watch`] | the API server, and how late, broken or twice it is heard |
-//! | [`lan`], [`host`] | switches, and hosts with neighbour caches that send requests |
-//! | [`fault`] | what goes wrong, by seed, and how it ends |
-//! | [`check`] | what must be true after each step |
-//! | [`planted`] | known bugs, put in at the border of a machine, that the checkers must find |
+//! | `cluster` | what there is at the start: nodes, pools, Services, hosts |
+//! | `node`, `replica` | the shells of a speaker and of a controller: they carry, and decide nothing |
+//! | `server`, `watch` | the API server, and how late, broken or twice it is heard |
+//! | `lan`, `host` | switches, and hosts with neighbour caches that send requests |
+//! | `fault` | what goes wrong, by seed, and how it ends |
+//! | `check` | what must be true after each step |
+//! | `planted` | known bugs, put in at the border of a machine, that the checkers must find |
 //!
 //! Everything follows from the seed: two runs of one seed have the same trace. Nothing here is a mock of a machine; what is
 //! modelled is the world around them (see ARCHITECTURE.md, "Why two holders cannot last").
