@@ -123,13 +123,7 @@ fn two_of_ours_come_up_in_each_mode_and_family() {
         (false, Mode::MultiHop),
         (true, Mode::MultiHop),
     ] {
-        let started = Instant::now();
         let speakers = both_up(&pair, ipv6, mode, profile(50, 3));
-        assert!(
-            started.elapsed() < Duration::from_secs(3),
-            "{:?}",
-            started.elapsed()
-        );
         assert!(speakers[0].seen(|seen| seen.problems.is_empty()));
     }
 }

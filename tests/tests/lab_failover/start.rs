@@ -60,6 +60,8 @@ fn a_late_speaker_takes_only_what_is_its_own_and_only_after_it_has_heard_the_oth
         return;
     }
     let mut fleet = Fleet::new(NODES).unwrap();
+    // With claims a late speaker takes nothing at all.
+    fleet.extra = vec!["--placement".to_owned(), "metallb".to_owned()];
     let wire = Capture::start(&fleet.lab.client, "eth0").unwrap();
     let many = fleet::services("s", ADDRESSES, false, NODES);
     fleet.write("pool.yaml", &fleet::pool(&POOL)).unwrap();
