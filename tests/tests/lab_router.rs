@@ -39,7 +39,7 @@ protocol bfd { interface \"eth0\" { min rx interval 100 ms; min tx interval 100 
 protocol static s4 { ipv4; route 198.51.100.0/24 blackhole {
   bgp_community.add((65002,7)); bgp_large_community.add((65002,1,2)); bgp_ext_community.add((rt,65002,9)); }; }
 protocol static s6 { ipv6; route 2001:db8:1::/48 blackhole; }
-protocol bgp frr { local 192.0.2.2 as 65002; neighbor 192.0.2.1 as 65001; bfd on; connect delay time 1; connect retry time 1;
+protocol bgp frr { local 192.0.2.2 as 65002; neighbor 192.0.2.1 as 65001; bfd on; connect delay time 1; connect retry time 1; error wait time 1, 2;
   ipv4 { import all; export filter { if source != RTS_STATIC then reject; bgp_med = 50; accept; }; }; ipv6 { import all; export where source = RTS_STATIC; }; }
 ";
 
