@@ -26,8 +26,6 @@ pub use entry::Move;
 
 use crate::config::{Advertisement, PoolSet};
 use crate::facts::MembersView;
-use crate::plan::L2Entry;
-use crate::problem::Problem;
 use crate::world::{Service, World};
 use std::sync::Arc;
 
@@ -60,19 +58,6 @@ impl ElectOptions {
     pub fn handles(&self, service: &Service) -> bool {
         service.load_balancer && service.class == self.lb_class
     }
-}
-
-/// Everything at once, from nothing remembered: an entry for each address that a Service
-/// holds when there is any advertisement, by address, and what is wrong with them.
-pub fn entries(
-    world: &World,
-    pools: &PoolSet,
-    advertisements: &[Arc<Advertisement>],
-    members: &MembersView,
-    options: &ElectOptions,
-) -> (Vec<L2Entry>, Vec<Problem>) {
-    let elector = decided(world, pools, advertisements, members, options);
-    (elector.entries(), elector.problems())
 }
 
 /// An elector that has decided everything once.

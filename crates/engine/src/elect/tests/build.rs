@@ -1,7 +1,7 @@
 //! A world in a few words, shared by the tests of the election and the speaker.
 
-use crate::config;
-use crate::elect::{ElectOptions, Elector, entries};
+use crate::config::{self, Advertisement, PoolSet};
+use crate::elect::{ElectOptions, Elector, decided};
 use crate::facts::{MemberRecord, MembersView};
 use crate::name::NamespacedName;
 use crate::plan::{L2Entry, Refusal};
@@ -128,6 +128,19 @@ pub(crate) fn slice(service: &str, endpoints: Vec<Endpoint>) -> EndpointSlice {
 pub(crate) fn ready_on(service: &str, nodes: &[&str]) -> EndpointSlice {
     let ready = |node: &&str| endpoint(Some(true), None, node);
     slice(service, nodes.iter().map(ready).collect())
+}
+
+/// Everything at once, from nothing remembered: an entry for each address that a Service
+/// holds when there is any advertisement, by address, and what is wrong with them.
+pub(crate) fn entries(
+    world: &World,
+    pools: &PoolSet,
+    advertisements: &[Arc<Advertisement>],
+    members: &MembersView,
+    options: &ElectOptions,
+) -> (Vec<L2Entry>, Vec<Problem>) {
+    let elector = decided(world, pools, advertisements, members, options);
+    (elector.entries(), elector.problems())
 }
 
 impl Build {

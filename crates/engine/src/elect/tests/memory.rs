@@ -2,7 +2,7 @@
 
 use super::build::*;
 use crate::config;
-use crate::elect::{ElectOptions, Elector, Placement, big, entries};
+use crate::elect::{ElectOptions, Elector, Placement, big};
 use crate::facts::MembersView;
 use crate::world::{Change, Delta, Service, TrafficPolicy, World};
 use proptest::prelude::*;

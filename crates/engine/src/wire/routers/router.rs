@@ -14,9 +14,6 @@ use std::time::Instant;
 /// What one endpoint weighs in a link bandwidth: 1 Gbit/s in octets per second (BGP-94).
 const ENDPOINT_BANDWIDTH: u64 = 125_000_000;
 
-/// What a peer is asked to wait for us when nothing is configured (RFC 4724 §3).
-const RESTART_SECS: u16 = 120;
-
 /// One session.
 pub(super) struct Router {
     pub(super) session: Session,
@@ -204,13 +201,16 @@ fn settings(peer: &BgpPeer, router_id: Ipv4Addr, node: &Node) -> Settings {
         Endpoint::Address(IpAddr::V6(_)) => (Family::Ipv6, false),
         Endpoint::Interface(_) => (Family::Ipv6, true),
     };
-    let restart = peer.graceful_restart.then(|| bgp::RestartSettings {
-        time_secs: peer.restart_time.map_or(RESTART_SECS, |time| {
-            u16::try_from(time.as_secs()).unwrap_or(RESTART_SECS)
-        }),
-        // kube-proxy forwards on while this process is away.
-        forwarding: true,
-        restarted: true,
+    let restart = peer.graceful_restart.then(|| {
+        // kube-proxy forwards on while this process is away, as the default says.
+        let default = bgp::RestartSettings::default();
+        let seconds = peer.restart_time.map(|time| time.as_secs());
+        let seconds = seconds.and_then(|seconds| u16::try_from(seconds).ok());
+        bgp::RestartSettings {
+            time_secs: seconds.unwrap_or(default.time_secs),
+            restarted: true,
+            ..default
+        }
     });
     Settings {
         local_asn: peer.local_asn,

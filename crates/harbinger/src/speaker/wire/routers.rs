@@ -139,7 +139,7 @@ impl RouterSockets {
                 }
             }
             Ready::Finished => {}
-            Ready::Bfd(ready) => self.bfd.take(ready, routers, &self.ready, now),
+            Ready::Bfd(ready) => self.bfd.take(ready, routers, &self.ready),
         }
     }
 

@@ -107,13 +107,7 @@ impl BfdSockets {
         }
     }
 
-    pub(super) fn take(
-        &mut self,
-        ready: Ready,
-        routers: &mut Routers,
-        pending: &Pending,
-        _now: Instant,
-    ) {
+    pub(super) fn take(&mut self, ready: Ready, routers: &mut Routers, pending: &Pending) {
         match ready {
             Ready::Readable(which, receiver) => {
                 let current = self.receivers.get(&which).and_then(Option::as_ref);
