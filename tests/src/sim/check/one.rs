@@ -3,7 +3,7 @@
 use super::{CALM, PLANNED_GAP_MAX, Sim};
 use crate::sim::fault::Profile;
 use engine::config;
-use engine::elect::{ElectOptions, Placement, entries};
+use engine::elect::{ElectOptions, Placement, decided};
 use engine::world::World;
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -154,7 +154,7 @@ impl Sim {
             ..ElectOptions::default()
         };
         let view = &self.checks.groups[group].view;
-        let (entries, _) = entries(world, &pools, &advertisements, view, &options);
+        let entries = decided(world, &pools, &advertisements, view, &options).entries();
         let index = |name: &String| self.nodes.iter().position(|node| node.name == *name);
         entries
             .into_iter()
