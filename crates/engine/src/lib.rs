@@ -11,6 +11,7 @@ pub mod config;
 pub mod controller;
 pub mod elect;
 pub mod facts;
+pub mod forward;
 pub mod interfaces;
 pub mod lease;
 pub mod name;
