@@ -2,7 +2,9 @@
 
 use super::{Convert, FieldError, Meta, Raw, nullable};
 use engine::name::{Kind, NamespacedName};
-use engine::world::{Change, Delta, MAINTENANCE_ANNOTATION, Node};
+use engine::world::{
+    Change, DELETION_TAINT, Delta, MAINTENANCE_ANNOTATION, Node, OUT_OF_SERVICE_TAINT,
+};
 use serde::Deserialize;
 
 #[derive(Debug, Default, Deserialize)]
@@ -10,7 +12,21 @@ pub(crate) struct RawNode {
     #[serde(default)]
     metadata: Meta,
     #[serde(default, deserialize_with = "nullable")]
+    spec: Spec,
+    #[serde(default, deserialize_with = "nullable")]
     status: Status,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Spec {
+    #[serde(default, deserialize_with = "nullable")]
+    taints: Vec<Taint>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Taint {
+    #[serde(default)]
+    key: String,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -52,6 +68,12 @@ impl Convert for Node {
             raw.status.conditions.iter().any(|condition| {
                 condition.kind == "NetworkUnavailable" && condition.status == "True"
             });
+        let not_ready = raw
+            .status
+            .conditions
+            .iter()
+            .any(|condition| condition.kind == "Ready" && condition.status != "True");
+        let tainted = |key: &str| raw.spec.taints.iter().any(|taint| taint.key == key);
         // An address that does not parse is left out: a name may stand here, and a Node
         // is needed for more than its addresses.
         let internal_ips = raw
@@ -66,6 +88,10 @@ impl Convert for Node {
             labels: raw.metadata.labels,
             network_unavailable,
             internal_ips,
+            not_ready,
+            deleting: raw.metadata.deleting,
+            to_be_deleted: tainted(DELETION_TAINT),
+            out_of_service: tainted(OUT_OF_SERVICE_TAINT),
             maintenance: raw
                 .metadata
                 .annotations

@@ -39,10 +39,34 @@ struct Spec {
     load_balancer_ip: Option<String>,
     #[serde(default)]
     external_traffic_policy: Option<String>,
+    #[serde(default)]
+    health_check_node_port: Option<u16>,
+    #[serde(default)]
+    session_affinity: Option<String>,
+    #[serde(default, deserialize_with = "nullable")]
+    session_affinity_config: AffinityConfig,
+    #[serde(default, deserialize_with = "nullable")]
+    load_balancer_source_ranges: Vec<String>,
+    #[serde(default)]
+    allocate_load_balancer_node_ports: Option<bool>,
     #[serde(default, deserialize_with = "nullable")]
     ports: Vec<Port>,
     #[serde(default, deserialize_with = "nullable")]
     selector: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct AffinityConfig {
+    #[serde(rename = "clientIP", default, deserialize_with = "nullable")]
+    client_ip: ClientIp,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ClientIp {
+    #[serde(default)]
+    timeout_seconds: Option<u32>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -113,6 +137,13 @@ impl Convert for Service {
             family_policy: family_policy(spec.ip_family_policy.as_deref())?,
             load_balancer_ip: spec.load_balancer_ip.filter(|ip| !ip.is_empty()),
             external_policy: external_policy(spec.external_traffic_policy.as_deref())?,
+            health_check_node_port: spec.health_check_node_port.filter(|port| *port != 0),
+            affinity_secs: affinity(
+                spec.session_affinity.as_deref(),
+                &spec.session_affinity_config,
+            )?,
+            source_ranges: spec.load_balancer_source_ranges.into_boxed_slice(),
+            no_node_ports: spec.allocate_load_balancer_node_ports == Some(false),
             ports: ports(spec.ports)?,
             selector: spec.selector,
             ingress: ingress(raw.status.load_balancer.ingress)?,
@@ -159,6 +190,22 @@ fn external_policy(text: Option<&str>) -> Result<TrafficPolicy, FieldError> {
         Some(other) => Err(FieldError::new(
             "spec.externalTrafficPolicy",
             format!("{other:?} is neither Cluster nor Local"),
+        )),
+    }
+}
+
+/// Seconds of `ClientIP` affinity when nothing says, as in Kubernetes.
+const AFFINITY_SECS: u32 = 10_800;
+
+fn affinity(text: Option<&str>, config: &AffinityConfig) -> Result<Option<u32>, FieldError> {
+    match text {
+        None | Some("" | "None") => Ok(None),
+        Some("ClientIP") => Ok(Some(
+            config.client_ip.timeout_seconds.unwrap_or(AFFINITY_SECS),
+        )),
+        Some(other) => Err(FieldError::new(
+            "spec.sessionAffinity",
+            format!("{other:?} is neither None nor ClientIP"),
         )),
     }
 }

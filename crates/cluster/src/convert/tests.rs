@@ -43,6 +43,9 @@ fn a_service_is_read_with_all_that_decides() {
             "clusterIPs": ["10.0.0.1", "fd00::1"], "ipFamilies": ["IPv4", "IPv6"],
             "ipFamilyPolicy": "PreferDualStack", "loadBalancerIP": "192.0.2.1",
             "externalTrafficPolicy": "Local", "selector": {"app": "web"},
+            "healthCheckNodePort": 31000, "sessionAffinity": "ClientIP",
+            "sessionAffinityConfig": {"clientIP": {"timeoutSeconds": 60}},
+            "loadBalancerSourceRanges": ["10.0.0.0/8"], "allocateLoadBalancerNodePorts": false,
             "ports": [{"name": "dns", "protocol": "UDP", "port": 53, "targetPort": "dns", "nodePort": 30053},
                       {"port": 80}],
         },
@@ -59,6 +62,10 @@ fn a_service_is_read_with_all_that_decides() {
     assert_eq!(service.families, [Family::V4, Family::V6]);
     assert_eq!(service.family_policy, FamilyPolicy::PreferDualStack);
     assert_eq!(service.external_policy, TrafficPolicy::Local);
+    assert_eq!(service.health_check_node_port, Some(31000));
+    assert_eq!(service.affinity_secs, Some(60));
+    assert_eq!(*service.source_ranges, ["10.0.0.0/8".to_owned()]);
+    assert!(service.no_node_ports);
     let ports: Vec<_> = service
         .ports
         .iter()
@@ -79,6 +86,8 @@ fn nulls_and_absent_fields_are_defaults() {
         "spec": {"ports": null, "selector": null, "clusterIP": "None"}, "status": null}),
     );
     assert!(empty.cluster_ips.is_empty() && !empty.load_balancer && empty.created.is_none());
+    assert!(!empty.no_node_ports && empty.affinity_secs.is_none());
+    assert!(empty.source_ranges.is_empty() && empty.health_check_node_port.is_none());
     let slice: EndpointSlice = good(&json!({"metadata": {"name": "a"}, "endpoints": null}));
     assert!(slice.endpoints.is_empty());
     let pool: IpAddressPool = good(
@@ -146,6 +155,17 @@ fn a_node_is_its_labels_condition_and_addresses() {
     assert!(node.network_unavailable);
     assert_eq!(node.internal_ips.len(), 1);
     assert_eq!(node.name.namespace, "");
+    assert!(node.not_ready && !node.deleting && !node.to_be_deleted && !node.out_of_service);
+}
+
+#[test]
+fn a_node_that_goes_says_how() {
+    let node: Node = good(&json!({
+        "metadata": {"name": "a", "deletionTimestamp": "1970-01-03T00:00:00Z"},
+        "spec": {"taints": [
+            {"key": "ToBeDeletedByClusterAutoscaler", "value": "1", "effect": "NoSchedule"},
+            {"key": "node.kubernetes.io/out-of-service", "effect": "NoExecute"}]}}));
+    assert!(node.deleting && node.to_be_deleted && node.out_of_service && !node.not_ready);
 }
 
 #[test]

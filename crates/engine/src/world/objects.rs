@@ -124,7 +124,21 @@ pub struct Node {
     pub internal_ips: Vec<IpAddr>,
     /// Annotation [`MAINTENANCE_ANNOTATION`] is `true`.
     pub maintenance: bool,
+    /// Condition `Ready` is there and not `True`. Never acted on alone (design/health.md).
+    pub not_ready: bool,
+    /// `metadata.deletionTimestamp` is set.
+    pub deleting: bool,
+    /// Taint [`DELETION_TAINT`]: the autoscaler empties it.
+    pub to_be_deleted: bool,
+    /// Taint [`OUT_OF_SERVICE_TAINT`]: somebody vouches that nothing runs there any more.
+    pub out_of_service: bool,
 }
+
+/// Taint of a node that the cluster autoscaler is about to remove.
+pub const DELETION_TAINT: &str = "ToBeDeletedByClusterAutoscaler";
+
+/// Taint of a node that is shut down and will not come back by itself.
+pub const OUT_OF_SERVICE_TAINT: &str = "node.kubernetes.io/out-of-service";
 
 /// IP family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -252,6 +266,14 @@ pub struct Service {
     pub load_balancer_ip: Option<String>,
     /// `spec.externalTrafficPolicy`.
     pub external_policy: TrafficPolicy,
+    /// `spec.healthCheckNodePort`, of policy Local.
+    pub health_check_node_port: Option<u16>,
+    /// The timeout of `spec.sessionAffinity: ClientIP`, seconds; none: no affinity.
+    pub affinity_secs: Option<u32>,
+    /// `spec.loadBalancerSourceRanges`, as written.
+    pub source_ranges: Box<[String]>,
+    /// `spec.allocateLoadBalancerNodePorts` is false.
+    pub no_node_ports: bool,
     /// `spec.ports`.
     pub ports: Vec<ServicePort>,
     /// `spec.selector`.

@@ -1,6 +1,6 @@
 //! The binary form of a Service: only the fields that are read.
 
-use super::{LoadBalancer, Port, RawIngress, RawService, Spec, Status};
+use super::{AffinityConfig, ClientIp, LoadBalancer, Port, RawIngress, RawService, Spec, Status};
 use crate::convert::protobuf::ObjectMeta;
 use prost::Message;
 use std::collections::BTreeMap;
@@ -25,18 +25,40 @@ struct BinarySpec {
     cluster_ip: Option<String>,
     #[prost(string, tag = "4")]
     kind: String,
+    #[prost(string, optional, tag = "7")]
+    session_affinity: Option<String>,
     #[prost(string, optional, tag = "8")]
     load_balancer_ip: Option<String>,
+    #[prost(string, repeated, tag = "9")]
+    load_balancer_source_ranges: Vec<String>,
     #[prost(string, optional, tag = "11")]
     external_traffic_policy: Option<String>,
+    #[prost(int32, optional, tag = "12")]
+    health_check_node_port: Option<i32>,
+    #[prost(message, optional, tag = "14")]
+    session_affinity_config: Option<BinaryAffinityConfig>,
     #[prost(string, optional, tag = "17")]
     ip_family_policy: Option<String>,
     #[prost(string, repeated, tag = "18")]
     cluster_ips: Vec<String>,
     #[prost(string, repeated, tag = "19")]
     ip_families: Vec<String>,
+    #[prost(bool, optional, tag = "20")]
+    allocate_load_balancer_node_ports: Option<bool>,
     #[prost(string, optional, tag = "21")]
     load_balancer_class: Option<String>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct BinaryAffinityConfig {
+    #[prost(message, optional, tag = "1")]
+    client_ip: Option<BinaryClientIp>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct BinaryClientIp {
+    #[prost(int32, optional, tag = "1")]
+    timeout_seconds: Option<i32>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -95,6 +117,8 @@ pub(super) fn read(bytes: &[u8]) -> Result<RawService, prost::DecodeError> {
 }
 
 fn spec(spec: BinarySpec) -> Spec {
+    let affinity = spec.session_affinity_config.unwrap_or_default();
+    let timeout = affinity.client_ip.unwrap_or_default().timeout_seconds;
     Spec {
         kind: spec.kind,
         load_balancer_class: spec.load_balancer_class,
@@ -104,6 +128,17 @@ fn spec(spec: BinarySpec) -> Spec {
         ip_family_policy: spec.ip_family_policy,
         load_balancer_ip: spec.load_balancer_ip,
         external_traffic_policy: spec.external_traffic_policy,
+        health_check_node_port: spec
+            .health_check_node_port
+            .and_then(|port| u16::try_from(port).ok()),
+        session_affinity: spec.session_affinity,
+        session_affinity_config: AffinityConfig {
+            client_ip: ClientIp {
+                timeout_seconds: timeout.and_then(|secs| u32::try_from(secs).ok()),
+            },
+        },
+        load_balancer_source_ranges: spec.load_balancer_source_ranges,
+        allocate_load_balancer_node_ports: spec.allocate_load_balancer_node_ports,
         ports: spec.ports.into_iter().map(port).collect(),
         selector: spec.selector,
     }
