@@ -12,6 +12,7 @@ pub mod controller;
 pub mod elect;
 pub mod facts;
 pub mod forward;
+pub mod health;
 pub mod interfaces;
 pub mod lease;
 pub mod name;

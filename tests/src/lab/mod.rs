@@ -11,7 +11,6 @@ mod frame;
 mod host;
 mod lan;
 mod link;
-mod load;
 pub mod nft;
 pub mod router;
 mod web;
@@ -30,8 +29,7 @@ pub use frame::{Arp, Frame, Neighbor};
 pub use host::Host;
 pub use lan::{Lan, LanOptions, Port, Topology};
 pub use link::{LinkFacts, Neighbour};
-pub use load::{Asked, Held, Load, Outcome, Tally};
-pub use web::{Echo, Lines, Web};
+pub use web::{Echo, Web};
 
 /// Pause between two looks of [`eventually`].
 const LOOK_INTERVAL: Duration = Duration::from_millis(2);

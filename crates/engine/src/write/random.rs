@@ -24,4 +24,18 @@ impl SplitMix {
         let per_mille = 750 + u32::try_from(self.next() % 501).unwrap_or(0);
         around * per_mille / 1000
     }
+
+    /// `around` give or take so many thousandths of it, 1,000 at most.
+    pub(crate) fn around(&mut self, around: Duration, per_mille: u32) -> Duration {
+        let spread = u64::from(per_mille.min(1000));
+        let drawn = self.next() % (2 * spread + 1);
+        let per_mille = u32::try_from(1000 - spread + drawn).unwrap_or(1000);
+        around * per_mille / 1000
+    }
+
+    /// Somewhere from a tenth of the whole to all of it.
+    pub(crate) fn within(&mut self, whole: Duration) -> Duration {
+        let per_mille = u32::try_from(100 + self.next() % 901).unwrap_or(1000);
+        whole * per_mille / 1000
+    }
 }
