@@ -12,12 +12,12 @@ KUBE_X      := -X k8s.io/component-base/version
 export HARBINGER_BIN       := $(CURDIR)/target/$(MUSL)/release/harbinger
 export HARBINGER_LOCALKUBE := $(LOCALKUBE)
 
-.PHONY: demo test check sim lab cluster soak bench crds images lint-deps fuzz binary packages toolchain localkube
+.PHONY: demo test check sim lab cluster soak bench crds images lint-deps fuzz binary packages compiler toolchain localkube
 
 demo: binary $(if $(CLUSTER),packages localkube)
 	cargo run --quiet --package tests --bin demo -- $(if $(KEEP),--keep) $(if $(CLUSTER),--cluster)
 
-test: packages toolchain check sim binary lab localkube cluster
+test: toolchain packages check sim binary lab localkube cluster
 	@echo "all of make test passed"
 
 # What a developer runs before a commit.
@@ -76,7 +76,7 @@ lint-deps:
 # would start their services, on port 179 among others: while they are installed nothing may be started, unless the
 # machine has such a rule of its own, and of the services only those that came with this call are then switched off.
 packages:
-	@missing=""; for pair in cc:gcc nft:nftables iptables:iptables conntrack:conntrack vtysh:frr bird:bird2 gobgpd:gobgpd; do \
+	@missing=""; for pair in nft:nftables iptables:iptables conntrack:conntrack curl:curl vtysh:frr bird:bird2 gobgpd:gobgpd; do \
 	  PATH=$$PATH:/usr/sbin:/sbin command -v $${pair%%:*} >/dev/null || missing="$$missing $${pair##*:}"; done; \
 	if [ -n "$$missing" ]; then echo "installing$$missing"; \
 	  rule=/usr/sbin/policy-rc.d; [ -e $$rule ] && rule=""; \
@@ -85,7 +85,13 @@ packages:
 	  for pair in frr:frr bird2:bird gobgpd:gobgpd; do case "$$missing " in *" $${pair%%:*} "*) \
 	    if command -v systemctl >/dev/null; then systemctl disable --quiet $${pair##*:} 2>/dev/null || true; fi;; esac; done; fi
 
-toolchain:
+# A C compiler that links (gcc alone does not: Debian only recommends the library's headers to it) and builds ring.
+compiler:
+	@program=$$(mktemp); echo 'int main(void) { return 0; }' | cc -x c - -o $$program 2>/dev/null; linked=$$?; rm -f $$program; \
+	[ $$linked = 0 ] || { echo "installing gcc and libc6-dev"; \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends gcc libc6-dev; }
+
+toolchain: compiler
 	@rustup target list --installed | grep -qx $(MUSL) || { echo "adding the Rust target $(MUSL)"; rustup target add $(MUSL); }
 	@for part in rustfmt clippy; do rustup component list --installed | grep -q "^$$part" || { echo "adding $$part"; rustup component add $$part; }; done
 

@@ -4,7 +4,9 @@
 //! rule per Service port in each node's namespace. Deliberately absent: any decision about what is right; that
 //! is the caller's.
 
+pub mod partition;
 pub mod station;
+pub mod trial;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -17,10 +19,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::lab::{Capture, Child, Frame, Host, LanOptions, Topology, Web, client, nft, pause};
+use crate::lab::{
+    Capture, Child, Frame, Host, LanOptions, Lines, Topology, Web, client, nft, pause,
+};
 
 /// Port the pods listen on.
 pub const POD_PORT: u16 = 8080;
+/// Port on which they return what they are sent, on connections that stay.
+pub const LINES_PORT: u16 = 8081;
 /// Port of membership.
 pub const MEMBERS_PORT: u16 = 7946;
 /// Port of the plain admin endpoint on each node's loopback.
@@ -64,7 +70,7 @@ pub struct Fleet {
     pub lab: Topology,
     /// Pod n is behind node n.
     pub pods: Vec<Host>,
-    webs: Vec<Web>,
+    webs: Vec<(Web, Lines)>,
     folder: tempfile::TempDir,
     speakers: BTreeMap<usize, Child>,
     /// Arguments that every process gets beside the usual ones.
@@ -118,8 +124,11 @@ impl Fleet {
         }
         pod.add_route("0.0.0.0/0", &format!("10.244.{n}.1"))?;
         pod.add_route("::/0", &format!("fd00:244:{n}::1"))?;
-        self.webs
-            .push(Web::start(&pod, SocketAddr::new("::".parse()?, POD_PORT))?);
+        let everywhere: IpAddr = "::".parse()?;
+        self.webs.push((
+            Web::start(&pod, SocketAddr::new(everywhere, POD_PORT))?,
+            Lines::start(&pod, SocketAddr::new(everywhere, LINES_PORT))?,
+        ));
         self.pods.push(pod);
         Ok(())
     }
@@ -291,19 +300,45 @@ impl Fleet {
         Ok(status)
     }
 
-    /// Plays kube-proxy: on every node, `address:port` leads to the node's own pod.
+    /// `harbinger move`: asks for a Service's addresses to go to node n, and waits until they are there.
+    ///
+    /// # Errors
+    /// It was refused, or did not come about; what it said is in the text.
+    pub fn move_to(&self, service: &str, n: usize) -> Result<String> {
+        let mut command = self.command()?;
+        command
+            .args(["move", "svc", service, "--to", &format!("node-{n}")])
+            .arg("--dir")
+            .arg(self.manifests())
+            .arg("--state")
+            .arg(self.state());
+        let output = command.output()?;
+        if !output.status.success() {
+            bail!("move: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Plays kube-proxy: on every node, `address:port` leads to the web server of the node's own pod, and the
+    /// next port to what returns lines.
     ///
     /// # Errors
     /// nf_tables refuses.
     pub fn proxy(&self, services: &[(IpAddr, u16)]) -> Result<()> {
         for (n, node) in self.lab.nodes.iter().enumerate() {
+            let rule = |address: IpAddr, port, pod_port| nft::Dnat {
+                protocol: nft::Protocol::Tcp,
+                from: SocketAddr::new(address, port),
+                to: SocketAddr::new(pod_address(n, address.is_ipv4()), pod_port),
+                masquerade: true,
+            };
             let rules: Vec<nft::Dnat> = services
                 .iter()
-                .map(|(address, port)| nft::Dnat {
-                    protocol: nft::Protocol::Tcp,
-                    from: SocketAddr::new(*address, *port),
-                    to: SocketAddr::new(pod_address(n, address.is_ipv4()), POD_PORT),
-                    masquerade: true,
+                .flat_map(|(address, port)| {
+                    [
+                        rule(*address, *port, POD_PORT),
+                        rule(*address, *port + 1, LINES_PORT),
+                    ]
                 })
                 .collect();
             nft::set(node, &rules)?;
@@ -347,15 +382,7 @@ impl Fleet {
     /// # Errors
     /// As [`Fleet::admin`].
     pub fn metric(&self, n: usize, name: &str, label: &str) -> Result<f64> {
-        let text = self.admin(n, "/metrics")?;
-        let samples = text.lines().filter(|line| {
-            line.strip_prefix(name)
-                .is_some_and(|rest| rest.starts_with(['{', ' ']))
-                && line.contains(label)
-        });
-        Ok(samples
-            .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
-            .sum())
+        Ok(sum(&self.admin(n, "/metrics")?, name, label))
     }
 
     /// Waits until these nodes have planned once.
@@ -398,6 +425,17 @@ impl Fleet {
     pub fn path(&self) -> &Path {
         self.folder.path()
     }
+}
+
+/// The sum of a metric over the samples whose text has `label`.
+fn sum(text: &str, name: &str, label: &str) -> f64 {
+    let samples = text.lines().filter(|line| {
+        let rest = line.strip_prefix(name);
+        rest.is_some_and(|rest| rest.starts_with(['{', ' '])) && line.contains(label)
+    });
+    samples
+        .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+        .sum()
 }
 
 /// Makes a key file in a folder, readable by its owner alone.

@@ -22,9 +22,16 @@ fn the_demo_shows_all_its_acts() {
         "announced it after",
         "GET http://192.0.2.200:80/ -> pod-",
         "GET http://[2001:db8:2::200]:80/ -> pod-",
+        "A person moves it",
+        "announced 192.0.2.200",
+        ": 0 lost",
+        "is paused",
+        "it answered 0;",
         "is silent",
         "the client's next answer came",
         "and over IPv6: pod-",
+        "is back",
+        "it has announced 192.0.2.200 0 times",
         "Done.",
     ];
     let mut rest = text.as_ref();

@@ -21,12 +21,25 @@ pub fn connect(host: &Host, to: SocketAddr, time: Duration) -> io::Result<TcpStr
 /// # Errors
 /// No connection, no answer within `time` (each step), or another status.
 pub fn http_get(host: &Host, to: SocketAddr, time: Duration) -> io::Result<String> {
+    http_get_path(host, to, "/", time)
+}
+
+/// As [`http_get`], for another path.
+///
+/// # Errors
+/// The same.
+pub fn http_get_path(
+    host: &Host,
+    to: SocketAddr,
+    path: &str,
+    time: Duration,
+) -> io::Result<String> {
     let mut stream = connect(host, to, time)?;
     stream.set_read_timeout(Some(time))?;
     stream.set_write_timeout(Some(time))?;
     write!(
         stream,
-        "GET / HTTP/1.0\r\nHost: {to}\r\nConnection: close\r\n\r\n"
+        "GET {path} HTTP/1.0\r\nHost: {to}\r\nConnection: close\r\n\r\n"
     )?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;

@@ -16,6 +16,9 @@ use super::link::{add_address, find, veth};
 use super::{Host, eventually};
 
 const BRIDGE: &str = "br0";
+/// The second switch of a LAN that was split, and the ends of the cable between both.
+const SECOND: &str = "br1";
+const CABLE: [&str; 2] = ["cable0", "cable1"];
 
 /// An address without its group after this long is a fault of the lab.
 const GROUPS_WITHIN: Duration = Duration::from_secs(10);
@@ -33,6 +36,7 @@ pub struct LanOptions {
 #[derive(Debug)]
 pub struct Lan {
     switch: Host,
+    options: LanOptions,
     ports: AtomicU32,
 }
 
@@ -53,20 +57,35 @@ impl Lan {
         let switch = Host::new("switch")?;
         // A switch has no address of its own and says nothing.
         switch.sysctl("net/ipv6/conf/default/disable_ipv6", "1")?;
-        switch.netlink(async |h| {
-            let mut bridge = LinkBridge::new(BRIDGE)
-                .forward_delay(0)
-                .mcast_snooping(options.snooping)
-                .mcast_querier(options.snooping);
-            if let Some(ageing) = options.ageing {
-                // In hundredths of a second, as the kernel counts.
-                bridge = bridge.ageing_time(u32::try_from(ageing.as_millis() / 10)?);
-            }
-            Ok(h.link().add(bridge.build()).execute().await?)
-        })?;
+        add_switch(&switch, BRIDGE, options)?;
         Ok(Self {
             switch,
+            options,
             ports: AtomicU32::new(0),
+        })
+    }
+
+    /// Makes two switches of it: these ports are on the second one from now on, and a cable joins both. Muted
+    /// (see [`Port::mute`]), the cable drops every frame between the halves, and no host loses its carrier.
+    ///
+    /// # Errors
+    /// It was split before.
+    pub fn split(&self, ports: &mut [Port]) -> Result<Port> {
+        add_switch(&self.switch, SECOND, self.options)?;
+        let [near, far] = CABLE;
+        self.switch.add_veth(near, far)?;
+        for (end, bridge) in [(near, BRIDGE), (far, SECOND)] {
+            self.switch.set_master(end, Some(bridge))?;
+            self.switch.link_up(end)?;
+        }
+        for port in ports {
+            self.switch.set_master(&port.name, Some(SECOND))?;
+            port.bridge = SECOND;
+        }
+        Ok(Port {
+            switch: self.switch.clone(),
+            name: near.to_owned(),
+            bridge: BRIDGE,
         })
     }
 
@@ -111,8 +130,24 @@ impl Lan {
         Ok(Port {
             switch: self.switch.clone(),
             name: port,
+            bridge: BRIDGE,
         })
     }
+}
+
+/// Adds a bridge to a switch's namespace; the kernel's builder makes it up.
+fn add_switch(switch: &Host, name: &str, options: LanOptions) -> Result<()> {
+    switch.netlink(async |h| {
+        let mut bridge = LinkBridge::new(name)
+            .forward_delay(0)
+            .mcast_snooping(options.snooping)
+            .mcast_querier(options.snooping);
+        if let Some(ageing) = options.ageing {
+            // In hundredths of a second, as the kernel counts.
+            bridge = bridge.ageing_time(u32::try_from(ageing.as_millis() / 10)?);
+        }
+        Ok(h.link().add(bridge.build()).execute().await?)
+    })
 }
 
 /// ff02::1:ffXX:XXXX of an address, as /proc/net/igmp6 writes it.
@@ -126,6 +161,8 @@ fn solicited_node_hex(address: Ipv6Addr) -> String {
 pub struct Port {
     switch: Host,
     name: String,
+    /// The switch it belongs to.
+    bridge: &'static str,
 }
 
 impl Port {
@@ -163,7 +200,7 @@ impl Port {
     /// # Errors
     /// It has been removed.
     pub fn unmute(&self) -> Result<()> {
-        self.switch.set_master(&self.name, Some(BRIDGE))
+        self.switch.set_master(&self.name, Some(self.bridge))
     }
 }
 

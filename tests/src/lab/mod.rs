@@ -11,6 +11,7 @@ mod frame;
 mod host;
 mod lan;
 mod link;
+mod load;
 pub mod nft;
 pub mod router;
 mod web;
@@ -29,7 +30,8 @@ pub use frame::{Arp, Frame, Neighbor};
 pub use host::Host;
 pub use lan::{Lan, LanOptions, Port, Topology};
 pub use link::{LinkFacts, Neighbour};
-pub use web::{Echo, Web};
+pub use load::{Asked, Held, Load, Outcome, Tally};
+pub use web::{Echo, Lines, Web};
 
 /// Pause between two looks of [`eventually`].
 const LOOK_INTERVAL: Duration = Duration::from_millis(2);

@@ -1,4 +1,5 @@
-//! Small servers on a host: one over HTTP that tells its host's name and who asked, one that returns datagrams.
+//! Small servers on a host: one over HTTP that tells its host's name and who asked, one that returns what it is
+//! sent on connections that stay, one that returns datagrams.
 //!
 //! Each owns its threads; they end when the value is dropped.
 
@@ -16,6 +17,9 @@ use super::Host;
 
 /// A client that says nothing for this long is hung up on.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The same for a connection that stays.
+const HELD_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// An HTTP server that answers every request with `<host name> <peer address>\n`.
 #[derive(Debug)]
@@ -56,6 +60,46 @@ impl Web {
     /// Stops it.
     pub fn stop(self) {
         drop(self.running);
+    }
+}
+
+/// A TCP server that returns what it is sent, for as long as a connection lasts.
+#[derive(Debug)]
+pub struct Lines {
+    _running: Running,
+}
+
+impl Lines {
+    /// Listens on `address`.
+    ///
+    /// # Errors
+    /// The address is not on the host, or taken.
+    pub fn start(host: &Host, address: SocketAddr) -> Result<Self> {
+        let listener = host
+            .run(|| TcpListener::bind(address))
+            .with_context(|| format!("listen on {address} of {}", host.name()))?;
+        listener.set_nonblocking(true)?;
+        let running = Running::start(move |stop| {
+            while wait(&listener, stop) {
+                while let Ok((stream, _)) = listener.accept() {
+                    std::thread::spawn(move || give_back(stream));
+                }
+            }
+        })?;
+        Ok(Self { _running: running })
+    }
+}
+
+/// Until the client goes, or says nothing for long.
+fn give_back(mut stream: TcpStream) {
+    let mut buf = [0; 1024];
+    // Errors here are the client's, who sees them.
+    let _ = stream.set_nonblocking(false);
+    let _ = stream.set_read_timeout(Some(HELD_TIMEOUT));
+    while let Ok(len @ 1..) = stream.read(&mut buf) {
+        if stream.write_all(&buf[..len]).is_err() {
+            return;
+        }
     }
 }
 
