@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use engine::config;
+use engine::forward;
 use engine::plan::Refusal;
 use engine::problem::reason;
 use engine::world::{ENDPOINTS_ANNOTATION, MAINTENANCE_ANNOTATION, MOVE_ANNOTATION};
@@ -98,6 +99,8 @@ fn every_annotation_is_explained() {
     ]));
     let extensions = config::bgp::ANNOTATIONS.iter();
     known.extend(extensions.map(|name| format!("harbinger.dev/{name}")));
+    let fronting = forward::ANNOTATIONS.iter();
+    known.extend(fronting.map(|name| format!("harbinger.dev/{name}")));
     assert_eq!(cells("Annotations"), known);
 }
 

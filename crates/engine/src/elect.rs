@@ -51,6 +51,9 @@ pub struct ElectOptions {
     pub interfaces_known: bool,
     /// Only Services of this class; none: only those without a class.
     pub lb_class: Option<String>,
+    /// This machine is no node of the cluster, and has this name: candidates are it and the other members that are no
+    /// nodes, whatever runs on the nodes (design/front.md).
+    pub outside: Option<String>,
 }
 
 impl ElectOptions {

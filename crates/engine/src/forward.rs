@@ -2,6 +2,15 @@
 //!
 //! A value with equality, made from the world, the health of the nodes and what this node holds. It says *who* may get
 //! a connection and in what share; slots, chains and messages are the business of `dataplane`.
+//! [`policy`] says who takes the packets of a Service, [`decide`] makes the table of a node.
+
+mod decide;
+mod policy;
+#[cfg(test)]
+pub(crate) mod tests;
+
+pub use decide::{Asked, Decided, decide};
+pub use policy::{ANNOTATIONS, ForwardOptions, Policy, policy};
 
 use crate::name::NamespacedName;
 use crate::world::Protocol;

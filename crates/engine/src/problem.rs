@@ -129,6 +129,22 @@ pub mod reason {
         INVALID_EXCLUSION = "InvalidExclusion";
         /// Strict reverse-path filtering may drop the client's packets (L2-49).
         STRICT_REVERSE_PATH = "StrictReversePath";
+        /// An annotation of ours has a value it cannot have; what stood before holds.
+        INVALID_ANNOTATION = "InvalidAnnotation";
+        /// An entry of `loadBalancerSourceRanges` that is no range: it lets nobody in.
+        INVALID_SOURCE_RANGE = "InvalidSourceRange";
+        /// A port without NodePort cannot be fronted: its connections are refused.
+        NO_NODE_PORT = "NoNodePort";
+        /// A node has no InternalIP of the family and gets no connections of it.
+        NO_INTERNAL_IP = "NoInternalIP";
+        /// `sessionAffinity: ClientIP` behind a front holds clients to a node, not to a pod.
+        AFFINITY_IN_FRONT = "AffinityInFront";
+        /// Policy Local behind a front does not keep the client's address.
+        CLIENT_ADDRESS_LOST = "ClientAddressLost";
+        /// No node is healthy for the Service.
+        ALL_BACKENDS_UNHEALTHY = "AllBackendsUnhealthy";
+        /// Traffic of mode `node` cannot be had here.
+        NO_NODE_MODE = "NoNodeMode";
         /// IPv6 is off on the interface: no neighbour discovery there (L2-63).
         IPV6_DISABLED = "Ipv6Disabled";
     }

@@ -12,6 +12,7 @@
 mod conflicts;
 mod desired;
 mod discovery;
+mod forwarding;
 mod own;
 mod statuses;
 
@@ -24,6 +25,7 @@ pub use discovery::Discovery;
 use crate::config::{self, PoolSet};
 use crate::elect::{ElectOptions, Elector, Placement};
 use crate::facts::{Conflict, Facts};
+use crate::forward::ForwardOptions;
 use crate::interfaces::{Exclusion, selected};
 use crate::name::{Kind, NamespacedName};
 use crate::plan::{InterfaceSet, L2Entry, NodePlan};
@@ -31,6 +33,7 @@ use crate::problem::{Problem, Severity, reason};
 use crate::routes::{Routes, Session};
 use crate::world::{Change, Touched, World};
 use crate::write::{Outcome, Queue, QueueConfig, Ticket, Write};
+use forwarding::Forwarding;
 use own::Own;
 use statuses::Statuses;
 use std::collections::{BTreeMap, BTreeSet};
@@ -57,6 +60,8 @@ pub struct SpeakerConfig {
     pub secret_name: String,
     /// Bounds of writing.
     pub queue: QueueConfig,
+    /// Who takes the packets, and where this machine stands.
+    pub forward: ForwardOptions,
 }
 
 impl SpeakerConfig {
@@ -71,6 +76,7 @@ impl SpeakerConfig {
             discovery: Discovery::Off,
             secret_name: "memberlist".into(),
             queue: QueueConfig::default(),
+            forward: ForwardOptions::default(),
         }
     }
 }
@@ -134,6 +140,7 @@ pub struct Speaker {
     exclusion_error: Option<String>,
     own: Own,
     statuses: Statuses,
+    forwarding: Forwarding,
     told_conflicts: Arc<BTreeMap<Conflict, u64>>,
     /// The newest plan; published as part of `desired`.
     plan: Arc<NodePlan>,
@@ -163,6 +170,7 @@ impl Speaker {
             ignore_exclude: config.ignore_exclude,
             interfaces_known: true,
             lb_class: config.lb_class.clone(),
+            outside: config.forward.outside.then(|| config.node.clone()),
         };
         Self {
             queue: Queue::new(config.queue.clone(), seed, now),
@@ -178,6 +186,7 @@ impl Speaker {
             exclusion_error: None,
             own: Own::default(),
             statuses: Statuses::default(),
+            forwarding: Forwarding::default(),
             told_conflicts: Arc::default(),
             plan: Arc::default(),
             desired: Arc::default(),
@@ -300,9 +309,11 @@ impl Speaker {
             self.stale.members |= members;
             self.stale.world |= world;
         }
-        if config || interfaces || members || world {
+        let changed = config || interfaces || members || world;
+        if changed {
             self.publish();
         }
+        self.decide_forward(changed);
         self.tell_conflicts();
         self.want_statuses(now);
         if std::mem::take(&mut self.stale.configuration_state) {
@@ -466,6 +477,7 @@ impl Speaker {
         problems.extend(self.exclusion_problem());
         problems.extend(self.elector.problems());
         problems.extend(self.routes.problems());
+        problems.extend(self.forward_problems().cloned());
         if let Some(known) = &self.facts.interfaces {
             problems.extend(self.own.problems(
                 &self.config.node,

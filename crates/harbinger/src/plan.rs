@@ -114,6 +114,7 @@ pub fn plan(mut world: World, options: &Options) -> Plan {
         ignore_exclude: options.ignore_exclude,
         interfaces_known: false,
         lb_class: options.lb_class.clone(),
+        outside: None,
     };
     let members = MembersView {
         claims: Arc::new(holders(&world, &options.namespace)),

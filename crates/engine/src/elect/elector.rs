@@ -124,7 +124,7 @@ impl Elector {
             },
         );
         if dirty.seen && dirty.nodes {
-            let nodes = Nodes::of(world);
+            let nodes = self.nodes_of(world);
             if nodes.names() == self.nodes.names() {
                 self.nodes = nodes;
                 self.bases.clear();
@@ -176,8 +176,15 @@ impl Elector {
         decided
     }
 
+    fn nodes_of(&self, world: &World) -> Nodes {
+        match &self.options.outside {
+            Some(own) => Nodes::outside(own, &self.members, world),
+            None => Nodes::of(world),
+        }
+    }
+
     fn start_over(&mut self, world: &World) {
-        self.nodes = Nodes::of(world);
+        self.nodes = self.nodes_of(world);
         self.bases.clear();
         self.verdicts.clear();
         self.slots.clear();

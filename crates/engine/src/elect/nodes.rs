@@ -7,6 +7,7 @@ use super::ElectOptions;
 use super::placing::ClassKey;
 use crate::config::Advertisement;
 use crate::facts::{MemberRecord, MembersView};
+use crate::name::NamespacedName;
 use crate::plan::{InterfaceSet, Refusal};
 use crate::world::{Node, World};
 use std::collections::BTreeMap;
@@ -55,6 +56,16 @@ impl Base {
     }
 }
 
+/// A machine before the cluster as a node: selectors find it by its name, as they find a node.
+pub(crate) fn front(name: &str) -> Node {
+    let hostname = ("kubernetes.io/hostname".to_owned(), name.to_owned());
+    Node {
+        name: NamespacedName::new("", name),
+        labels: BTreeMap::from([hostname]),
+        ..Node::default()
+    }
+}
+
 /// The nodes of the world, in the order of their names.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Nodes {
@@ -71,6 +82,23 @@ impl Nodes {
             nodes.names.push(name.clone());
             nodes.index.insert(name.clone(), index);
             nodes.objects.push(Arc::clone(&stored.object));
+        }
+        nodes
+    }
+
+    /// The machines before the cluster: this one, and every member that is no node.
+    pub(super) fn outside(own: &str, members: &MembersView, world: &World) -> Self {
+        let is_node = |name: &str| world.nodes.get(&NamespacedName::new("", name)).is_some();
+        let others = members.alive.keys().map(String::as_str);
+        let mut names: Vec<&str> = others.filter(|name| !is_node(name)).collect();
+        names.push(own);
+        names.sort_unstable();
+        names.dedup();
+        let mut nodes = Self::default();
+        for (name, index) in names.into_iter().take(NODES_MAX).zip(0u16..) {
+            nodes.names.push(name.to_owned());
+            nodes.index.insert(name.to_owned(), index);
+            nodes.objects.push(Arc::new(front(name)));
         }
         nodes
     }

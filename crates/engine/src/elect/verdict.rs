@@ -57,7 +57,9 @@ impl Verdict {
         } else {
             None
         };
-        let local = (service.external_policy == TrafficPolicy::Local).then(|| {
+        // A machine before the cluster has no endpoints: it sends to the nodes that have.
+        let local = service.external_policy == TrafficPolicy::Local && options.outside.is_none();
+        let local = local.then(|| {
             let mut local: Vec<u16> = endpoints
                 .nodes
                 .iter()

@@ -4,6 +4,7 @@ use super::verdict::{Here, Verdict};
 use super::{Route, RouteAttributes, RouteTable, Session};
 use crate::config::PoolSet;
 use crate::config::bgp::{BgpAdvertisement, BgpConfig, BgpPeer};
+use crate::elect::nodes::front;
 use crate::elect::{ElectOptions, Elector};
 use crate::name::{Kind, NamespacedName};
 use crate::plan::Refusal;
@@ -81,7 +82,10 @@ impl Routes {
         if !dirty.seen || dirty.node {
             let name = NamespacedName::new("", self.node.as_str());
             let stored = world.nodes.get(&name);
-            let here = stored.map(|stored| Here::of(&stored.object, &self.options));
+            let here = match &self.options.outside {
+                Some(own) => Some(Here::of(&front(own), &self.options)),
+                None => stored.map(|stored| Here::of(&stored.object, &self.options)),
+            };
             dirty.seen &= here == self.here;
             self.here = here;
         }

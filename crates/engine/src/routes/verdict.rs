@@ -93,7 +93,10 @@ impl Verdict {
             Some(Refusal::ConflictingAdvertisements)
         } else if here.refusal.is_some() {
             here.refusal
-        } else if service.external_policy == TrafficPolicy::Local && endpoints_here == 0 {
+        } else if service.external_policy == TrafficPolicy::Local
+            && endpoints_here == 0
+            && options.outside.is_none()
+        {
             Some(Refusal::NoLocalEndpoints)
         } else if !endpoints.any {
             Some(Refusal::NoEndpoints)

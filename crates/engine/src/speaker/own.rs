@@ -139,6 +139,14 @@ impl Own {
             .copied()
     }
 
+    /// Addresses that are answered for here, those on their way to another node included.
+    pub(super) fn held(&self) -> impl Iterator<Item = IpAddr> + '_ {
+        self.announcements
+            .keys()
+            .chain(self.handing.keys())
+            .copied()
+    }
+
     /// Services announced here.
     pub(super) fn services(&self) -> impl Iterator<Item = &NamespacedName> + '_ {
         self.services.keys()
