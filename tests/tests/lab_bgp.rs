@@ -1,6 +1,8 @@
 //! The real speaker against the real FRR, BIRD and GoBGP: what a router on the LAN is told, and what it has to take
 //! back.
 
+#[path = "lab_bgp/command.rs"]
+mod command;
 #[path = "lab_bgp/examples.rs"]
 mod examples;
 #[path = "lab_bgp/faults.rs"]

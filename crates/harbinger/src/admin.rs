@@ -1,14 +1,18 @@
-//! What an operator looks at: `/metrics`, `/healthz`, `/readyz`, `/debug/{world,plan,facts}` and the log level.
+//! What an operator looks at: `/metrics`, `/healthz`, `/readyz`, `/debug/{world,plan,facts,bgp}`, the log level,
+//! and the reset of a session with a router.
 //!
 //! ```text
 //!   plain HTTP (--metrics-plain) ──┐
+//!   local socket, root only ───────┤
 //!   HTTPS 9120, guarded ───────────┼─► router ──► Question (mpsc, 4, full = 503) ──► a role's loop
 //!   health 17472 (two paths only) ─┘
 //! ```
 //! Owns the routes. It holds no state of the roles: numbers and debug pages are told by the role's own loop
 //! when somebody asks, so that nothing is copied for nobody; the loop never waits for whoever asked.
 
+pub mod bgp;
 pub mod guard;
+pub mod local;
 pub mod tls;
 
 #[cfg(test)]
@@ -50,6 +54,10 @@ pub enum Question {
     Page(Page, oneshot::Sender<String>),
     /// The role's numbers as they are now.
     Metrics(oneshot::Sender<Vec<Family>>),
+    /// Sessions with routers.
+    Sessions(bgp::Which, oneshot::Sender<Vec<bgp::Session>>),
+    /// Reset one; false: there is no such session.
+    Reset(bgp::Reset, oneshot::Sender<bool>),
 }
 
 /// Questions waiting for one loop; more are refused, debug pages are for people.
@@ -91,6 +99,8 @@ pub fn router(admin: Admin) -> Router {
         .route("/debug/plan", get(plan))
         .route("/debug/facts", get(facts))
         .route("/debug/log-level", put(log_level))
+        .route(bgp::PATH, get(bgp::show))
+        .route(bgp::RESET_PATH, put(bgp::reset))
         .merge(health_routes())
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(admin)

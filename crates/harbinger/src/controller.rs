@@ -229,6 +229,8 @@ impl Loop {
                 let _gone =
                     sender.send(report::page(&self.machine, page, &self.leadership.borrow()));
             }
+            // Asked of the wire thread.
+            Question::Sessions(..) | Question::Reset(..) => {}
         }
     }
 

@@ -72,6 +72,7 @@ pub fn speaker(args: &cli::speaker::Args, log: LogControl) -> anyhow::Result<()>
             members: &args.members,
         };
         roles::speaker(&mut process, &speaker, seed, source).await?;
+        admin::local(&mut process, &args.node_name);
         admin::start(&mut process, &args.ports, Some(client), true).await?;
         process.run().await
     })
@@ -99,6 +100,7 @@ pub fn both(args: &cli::run::Args, log: LogControl) -> anyhow::Result<()> {
             members: &args.members,
         };
         roles::speaker(&mut process, &speaking, seed, speaker).await?;
+        admin::local(&mut process, &speaking.node);
         admin::start(&mut process, &args.ports, client, true).await?;
         process.run().await
     })

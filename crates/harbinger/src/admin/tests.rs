@@ -31,6 +31,7 @@ async fn role(mut questions: mpsc::Receiver<Question>) {
             Question::Metrics(answer) => {
                 let _gone = answer.send(vec![Family::one(Name::MembersAlive, 3)]);
             }
+            Question::Sessions(..) | Question::Reset(..) => {}
         }
     }
 }

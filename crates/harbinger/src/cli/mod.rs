@@ -4,6 +4,7 @@
 //! question could not be answered. What a verb does is in its file; what it decides is the engine's.
 
 pub mod args;
+pub mod bgp;
 pub mod check;
 pub mod completions;
 pub mod controller;
@@ -53,6 +54,8 @@ pub enum Verb {
     Move(moving::MoveArgs),
     /// Make the fewest moves after which no node carries more than its share.
     Rebalance(moving::RebalanceArgs),
+    /// Show the sessions of this node with its routers and what they were told; reset one.
+    Bgp(bgp::Args),
     /// Say whether this host is fit, and what to do where it is not.
     Check(check::Args),
     /// Print the CustomResourceDefinitions, or install them over whatever is there.
@@ -102,6 +105,7 @@ pub fn run(cli: Cli) -> anyhow::Result<Verdict> {
         Verb::Explain(args) => explain::run(&args),
         Verb::Move(args) => moving::run_move(&args),
         Verb::Rebalance(args) => moving::run_rebalance(&args),
+        Verb::Bgp(args) => bgp::run(&args),
         Verb::Check(args) => check::run(&args),
         Verb::Crds(args) => crds::run(&args),
         Verb::Completions(args) => completions::run(&args),

@@ -8,6 +8,7 @@ use tokio::net::TcpListener;
 
 use super::Process;
 use crate::admin::guard::{Guard, guard};
+use crate::admin::local::Local;
 use crate::admin::{Admin, bind, health_router, router, serve, tls};
 use crate::cli::args::{Ports, TlsMin};
 use crate::metrics::Metrics;
@@ -51,6 +52,26 @@ pub(super) async fn start(
         process.part("metrics", serve(listener, guarded, process.stop.clone()));
     }
     Ok(())
+}
+
+/// Answers commands on this node. A second speaker of the same name in one network namespace goes without.
+pub(super) fn local(process: &mut Process, node: &str) {
+    let admin = Admin {
+        metrics: Arc::new(Metrics::new(&process.timings)),
+        log: process.log.clone(),
+        roles: process.roles.clone(),
+    };
+    match Local::bind(node) {
+        Ok(listener) => {
+            let part = serve(listener, router(admin), process.stop.clone());
+            process.part("commands", part);
+        }
+        Err(error) => tracing::warn!(
+            event = "noCommands",
+            error = format!("{error:#}"),
+            "commands such as `harbinger bgp` cannot reach this process"
+        ),
+    }
 }
 
 /// On every address of both families, or of IPv4 where the host has no IPv6.

@@ -253,6 +253,8 @@ impl Loop {
             Question::Page(page, sender) => {
                 let _gone = sender.send(report::page(&self.machine, page));
             }
+            // Asked of the wire thread.
+            Question::Sessions(..) | Question::Reset(..) => {}
         }
     }
 }

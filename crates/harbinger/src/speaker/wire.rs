@@ -15,6 +15,7 @@ mod carriers;
 mod gateway;
 mod metrics;
 mod routers;
+mod sessions;
 mod sockets;
 mod told;
 
@@ -393,6 +394,15 @@ impl Loop {
                     Page::Facts => format!("{:#?}", self.wire.facts()),
                 };
                 let _gone = sender.send(text);
+            }
+            Some(Question::Sessions(which, sender)) => {
+                let now = Instant::now();
+                let _gone = sender.send(sessions::sessions(self.wire.routers(), &which, now));
+            }
+            Some(Question::Reset(which, sender)) => {
+                let routers = self.wire.routers_mut();
+                let known = routers.reset(&which.peer, which.soft, Instant::now());
+                let _gone = sender.send(known);
             }
             None => {}
         }
