@@ -3,6 +3,8 @@
 
 #[path = "lab_bgp/command.rs"]
 mod command;
+#[path = "lab_bgp/drain.rs"]
+mod drain;
 #[path = "lab_bgp/examples.rs"]
 mod examples;
 #[path = "lab_bgp/faults.rs"]

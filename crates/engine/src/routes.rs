@@ -35,6 +35,19 @@ pub struct RouteAttributes {
     pub weight: Option<u32>,
 }
 
+/// Whether this node is to go on carrying traffic.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Departure {
+    /// It is.
+    #[default]
+    Stays,
+    /// It is labelled as excluded: its routes are first told as such that are about to go,
+    /// then withdrawn; the sessions stay (BGP-134).
+    Excluded,
+    /// It is in maintenance: the same, and the sessions end with a word (BGP-99).
+    Maintenance,
+}
+
 /// One route of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {

@@ -387,6 +387,7 @@ impl Speaker {
         let desired = Desired {
             plan: Arc::clone(&self.plan),
             sessions: Arc::clone(&self.sessions),
+            departure: self.routes.departure(),
             member_peers: discovery::peers(&self.config, &self.world),
             member_keys: discovery::keys(&self.config, &self.world),
             member_record: self.record(),

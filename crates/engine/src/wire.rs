@@ -175,6 +175,7 @@ impl Wire {
             self.stale = true;
             self.plan_stale = true;
         }
+        self.routers.set_departure(desired.departure, now);
         self.routers.set_sessions(&desired.sessions, now);
         if let Some(membership) = &mut self.membership {
             if old.member_keys != desired.member_keys {

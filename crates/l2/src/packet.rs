@@ -1,4 +1,5 @@
-//! Frames on the wire: Ethernet here, ARP and Neighbor Discovery in the modules below.
+//! Frames on the wire: Ethernet here, ARP and Neighbor Discovery in the modules below, and the messages that routers
+//! find each other by.
 //!
 //! Owns reading and building of what the responder exchanges. Reading never panics and borrows the frame; every
 //! refusal is a [`DropReason`]. Layouts are `pnet_packet`'s; its option walk and length fields are not used, because
@@ -7,6 +8,7 @@
 
 pub mod arp;
 pub mod nd;
+pub mod router;
 
 use pnet_packet::ethernet::{EtherType, EtherTypes, EthernetPacket, MutableEthernetPacket};
 

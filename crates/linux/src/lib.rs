@@ -2,7 +2,7 @@
 //!
 //! Owns: packet sockets ([`packet`]), multicast group memberships ([`group`]), the picture of the host's
 //! interfaces ([`route`]) and their carriers ([`carrier`]), the membership protocol's UDP socket ([`udp`]), BFD's
-//! sockets ([`bfd`]), TCP for BGP ([`tcp`]), real-time scheduling ([`sched`]) and facts for the host check ([`probe`]).
+//! sockets ([`bfd`]), TCP for BGP ([`tcp`]), router advertisements of unnumbered links ([`neighbor`]), real-time scheduling ([`sched`]) and facts for the host check ([`probe`]).
 //! It is the only crate that may hold `unsafe`.
 //!
 //! Deliberately absent: decisions. Nothing here knows what an announced address is, retries on its own
@@ -15,6 +15,7 @@ pub mod carrier;
 mod error;
 mod fd;
 pub mod group;
+pub mod neighbor;
 mod netlink;
 pub mod packet;
 pub mod probe;

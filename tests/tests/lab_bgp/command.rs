@@ -4,7 +4,7 @@ use std::process::Output;
 
 use tests::fleet::{Fleet, WITHIN};
 use tests::lab;
-use tests::lab::router::{Bird, Frr, Router, await_routes, await_session};
+use tests::lab::router::{Bird, Frr, await_routes, await_session};
 
 use crate::kit::{FIRST, ROUTER, bird, fleet, frr, node, peer, service};
 

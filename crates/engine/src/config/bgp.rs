@@ -22,10 +22,11 @@ use crate::world::World;
 use std::sync::Arc;
 
 /// Names of all annotations of `harbinger.dev` that are read here, for the reference page.
-pub const ANNOTATIONS: [&str; 11] = [
+pub const ANNOTATIONS: [&str; 12] = [
     "as-path-prepend",
     "bfd-mode",
     "bfd-strict",
+    "drain-wait",
     "link-bandwidth",
     "med",
     "min-hold-time",

@@ -1,7 +1,7 @@
 //! The routes of one node, with what is remembered so that one change costs one change.
 
 use super::verdict::{Here, Verdict};
-use super::{Route, RouteAttributes, RouteTable, Session};
+use super::{Departure, Route, RouteAttributes, RouteTable, Session};
 use crate::config::PoolSet;
 use crate::config::bgp::{BgpAdvertisement, BgpConfig, BgpPeer};
 use crate::elect::nodes::front;
@@ -65,6 +65,12 @@ impl Routes {
         if touched.kind == Some(Kind::Node) {
             self.dirty.node |= touched.names.iter().any(|name| name.name == self.node);
         }
+    }
+
+    /// Whether this node stays, as last decided.
+    pub fn departure(&self) -> Departure {
+        let here = self.here.as_ref();
+        here.map(|here| here.departure).unwrap_or_default()
     }
 
     /// Throws all that is remembered away.

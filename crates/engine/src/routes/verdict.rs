@@ -7,6 +7,7 @@ use crate::elect::ElectOptions;
 use crate::elect::nodes::EXCLUDE_LABEL;
 use crate::elect::verdict::{Endpoints, addresses_of, pool_of};
 use crate::plan::Refusal;
+use crate::routes::Departure;
 use crate::selector::Labels;
 use crate::world::{EndpointSlice, Family, Node, Service, TrafficPolicy};
 use std::net::IpAddr;
@@ -19,6 +20,7 @@ pub(super) struct Here {
     pub(super) labels: Labels,
     /// Nothing is announced from here, for this reason.
     pub(super) refusal: Option<Refusal>,
+    pub(super) departure: Departure,
 }
 
 impl Here {
@@ -27,13 +29,21 @@ impl Here {
             Some(Refusal::NodeNetworkUnavailable)
         } else if !options.ignore_exclude && node.labels.contains_key(EXCLUDE_LABEL) {
             Some(Refusal::NodeLabeledExcludeBalancers)
+        } else if node.maintenance {
+            Some(Refusal::Maintenance)
         } else {
             None
+        };
+        let departure = match refusal {
+            _ if node.maintenance => Departure::Maintenance,
+            Some(Refusal::NodeLabeledExcludeBalancers) => Departure::Excluded,
+            _ => Departure::Stays,
         };
         Self {
             name: node.name.name.clone(),
             labels: node.labels.clone(),
             refusal,
+            departure,
         }
     }
 }

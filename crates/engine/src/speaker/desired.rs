@@ -1,7 +1,7 @@
 //! What the brain wants of the wire: one value, the newest wins.
 
 use crate::plan::NodePlan;
-use crate::routes::Session;
+use crate::routes::{Departure, Session};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
@@ -15,6 +15,8 @@ pub struct Desired {
     pub plan: Arc<NodePlan>,
     /// The sessions with routers, by name of the peer, and what each is told.
     pub sessions: Arc<BTreeMap<String, Session>>,
+    /// Whether the routers are to lose this node, and how.
+    pub departure: Departure,
     /// Where members may be, this node's own address allowed; none while that is not
     /// known, and the start rule's delay does not run (L2-87).
     pub member_peers: Option<BTreeSet<SocketAddr>>,

@@ -10,22 +10,27 @@
 //!   connected, bytes, closed, BFD datagrams ──► Routers ──► events, views
 //! ```
 
+mod neighbors;
 mod place;
 mod router;
 #[cfg(test)]
 mod tests;
 
+pub use neighbors::Discovery;
 pub use place::Dial;
 
 use crate::config::bgp::BgpPeer;
+use crate::config::bgp::Endpoint;
 use crate::facts::Interface;
-use crate::routes::Session;
+use crate::routes::{Departure, Session};
 use bfd::SessionKey;
 use bgp::{Close, Closed, ConnId, ConnectFailure, Endpoints, PeerEvent};
-use place::Node;
+use l2::MacAddr;
+use neighbors::Neighbors;
+use place::{Node, Surroundings};
 use router::Router;
-use std::collections::{BTreeMap, VecDeque};
-use std::net::{IpAddr, SocketAddr};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -58,6 +63,11 @@ pub enum RouterAction {
     },
     /// A socket of BFD.
     Bfd(bfd::Action),
+    /// Open a socket for router advertisements on an interface; what it hears goes to
+    /// [`Routers::discovered`].
+    Discover(u32),
+    /// Close it.
+    Undiscover(u32),
 }
 
 /// A fact worth telling.
@@ -72,6 +82,15 @@ pub enum RouterEvent {
     },
     /// Of a BFD session.
     Bfd(bfd::Event),
+    /// Two routers advertise themselves on an unnumbered link; the first is taken.
+    AmbiguousNeighbor {
+        /// Name of the interface.
+        interface: String,
+        /// The one that is taken.
+        taken: Ipv6Addr,
+        /// The other one.
+        other: Ipv6Addr,
+    },
     /// The session cannot be run as it is configured.
     Refused {
         /// Name of the BGPPeer.
@@ -90,6 +109,10 @@ pub struct Routers {
     routers: BTreeMap<String, Router>,
     refused: BTreeMap<String, Arc<BgpPeer>>,
     bfd: bfd::Endpoint,
+    neighbors: Neighbors,
+    departure: Departure,
+    /// The sessions have to be looked at though they are the same.
+    stale: bool,
     actions: VecDeque<RouterAction>,
     events: VecDeque<RouterEvent>,
     events_lost: u64,
@@ -109,6 +132,9 @@ impl Routers {
             routers: BTreeMap::new(),
             refused: BTreeMap::new(),
             bfd: bfd::Endpoint::new(seed, now),
+            neighbors: Neighbors::new(seed),
+            departure: Departure::Stays,
+            stale: false,
             actions: VecDeque::new(),
             events: VecDeque::new(),
             events_lost: 0,
@@ -119,11 +145,24 @@ impl Routers {
 
     /// The sessions of this node, all of them, with what each announces.
     pub fn set_sessions(&mut self, sessions: &Arc<BTreeMap<String, Session>>, now: Instant) {
-        if self.stopping.is_some() || Arc::ptr_eq(&self.wanted, sessions) {
+        if self.stopping.is_some() || (Arc::ptr_eq(&self.wanted, sessions) && !self.stale) {
             return;
         }
         self.wanted = Arc::clone(sessions);
         self.settle_sessions(now);
+    }
+
+    /// Whether this node stays; what goes is first told as such. The caller calls
+    /// [`Self::set_sessions`] next.
+    pub fn set_departure(&mut self, departure: Departure, now: Instant) {
+        if self.stopping.is_some() || self.departure == departure {
+            return;
+        }
+        self.departure = departure;
+        self.stale = true;
+        for router in self.routers.values_mut() {
+            router.depart(departure, now);
+        }
     }
 
     /// The interfaces as the kernel shows them, all of them.
@@ -138,21 +177,32 @@ impl Routers {
     }
 
     fn settle_sessions(&mut self, now: Instant) {
+        self.stale = false;
+        self.settle_links(now);
         let wanted = Arc::clone(&self.wanted);
+        let around = Surroundings {
+            interfaces: &self.interfaces,
+            neighbors: &self.neighbors,
+        };
+        let mut refused = Vec::new();
         for (name, session) in wanted.iter() {
             match self.routers.get_mut(name) {
-                Some(router) => router.set(session, &self.interfaces, &self.node, now),
+                Some(router) => router.set(session, &around, &self.node, now),
+                None if self.departure == Departure::Maintenance => {}
                 None => {
                     // Different peers must not jitter alike.
                     let seed = self.seed ^ u64::from(place::crc32(name.as_bytes()));
-                    match Router::new(session, &self.interfaces, &self.node, seed, now) {
+                    match Router::new(session, &around, &self.node, seed, now) {
                         Ok(router) => {
                             self.routers.insert(name.clone(), router);
                         }
-                        Err(why) => self.refuse(name, session, &why),
+                        Err(why) => refused.push((name, session, why)),
                     }
                 }
             }
+        }
+        for (name, session, why) in refused {
+            self.refuse(name, session, &why);
         }
         for (name, router) in &mut self.routers {
             if !wanted.contains_key(name) {
@@ -181,13 +231,86 @@ impl Routers {
     /// BFD sessions beside the BGP sessions that ask for one; two to one place share it.
     fn settle_bfd(&mut self, now: Instant) {
         let mut sessions: BTreeMap<SessionKey, bfd::Profile> = BTreeMap::new();
-        for router in self.routers.values().filter(|router| !router.is_leaving()) {
+        for router in self.routers.values().filter(|router| router.is_watched()) {
             if let Some((key, profile)) = router.bfd() {
                 let shared = sessions.get(&key).map(|other| other.faster(profile));
                 sessions.insert(key, shared.unwrap_or(profile));
             }
         }
         self.bfd.set_sessions(&sessions, now);
+    }
+
+    /// Links whose neighbour is looked for.
+    fn settle_links(&mut self, now: Instant) {
+        let names: BTreeSet<&str> = self
+            .wanted
+            .values()
+            .filter_map(|session| match &session.peer.endpoint {
+                Endpoint::Interface(name) => Some(name.as_str()),
+                Endpoint::Address(_) => None,
+            })
+            .collect();
+        let links: BTreeMap<u32, Option<MacAddr>> = self
+            .interfaces
+            .values()
+            .filter(|interface| interface.up && names.contains(interface.name.as_str()))
+            .map(|interface| (interface.index, interface.mac.map(MacAddr)))
+            .collect();
+        let (new, gone) = self.neighbors.set_links(&links, now);
+        let close = gone.into_iter().map(RouterAction::Undiscover);
+        self.actions.extend(close);
+        self.actions
+            .extend(new.into_iter().map(RouterAction::Discover));
+    }
+
+    /// Links with an Established session to their neighbour.
+    fn established_links(&self) -> BTreeSet<u32> {
+        let routers = self.routers.values();
+        routers.filter_map(Router::established_link).collect()
+    }
+
+    /// A router advertisement came in on an unnumbered link.
+    pub fn discovered(
+        &mut self,
+        ifindex: u32,
+        from: Ipv6Addr,
+        hop_limit: Option<u8>,
+        octets: &[u8],
+        now: Instant,
+    ) {
+        let own = self.interfaces.get(&ifindex).is_some_and(|interface| {
+            let mut addresses = interface.addresses.iter();
+            addresses.any(|network| network.ip() == IpAddr::V6(from))
+        });
+        if own || self.stopping.is_some() {
+            return;
+        }
+        let established = self.established_links().contains(&ifindex);
+        let heard = self
+            .neighbors
+            .heard(ifindex, from, hop_limit, octets, established, now);
+        if let Some((taken, other)) = heard.rival {
+            let interface = self.interfaces.get(&ifindex);
+            let interface = interface.map(|i| i.name.clone()).unwrap_or_default();
+            self.tell(RouterEvent::AmbiguousNeighbor {
+                interface,
+                taken,
+                other,
+            });
+        }
+        if heard.found {
+            self.settle_sessions(now);
+        }
+    }
+
+    /// The next message of discovery to send; its socket was asked for before.
+    pub fn discovery_transmit(&mut self) -> Option<Discovery> {
+        self.neighbors.poll_transmit()
+    }
+
+    /// Messages on unnumbered links that were no advertisements of a neighbour.
+    pub fn discovery_refused(&self) -> u64 {
+        self.neighbors.refused()
     }
 
     /// The connection stands.
@@ -229,7 +352,7 @@ impl Routers {
         let (name, router) = self
             .routers
             .iter_mut()
-            .find(|(_, router)| router.is_at(remote.ip()))?;
+            .find(|(_, router)| router.is_at(remote))?;
         let conn = router.machine.handle_accepted(ends, now);
         let told = conn.map(|conn| (name.clone(), conn));
         self.settle(now);
@@ -294,6 +417,15 @@ impl Routers {
     /// What is due is done. What the sockets hold was handed in before.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.bfd.handle_timeout(now);
+        if self.stopping.is_none() {
+            let established = self.established_links();
+            if self.neighbors.handle_timeout(&established, now) {
+                self.settle_sessions(now);
+            }
+        }
+        for router in self.routers.values_mut() {
+            router.fade(now);
+        }
         for router in self.routers.values_mut() {
             if router.machine.poll_timeout().is_some_and(|due| due <= now) {
                 router.machine.handle_timeout(now);
@@ -304,13 +436,15 @@ impl Routers {
 
     /// When [`Self::handle_timeout`] is to be called next, after the polls were drained.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let peers = self
-            .routers
-            .values()
-            .filter_map(|router| router.machine.poll_timeout());
+        let peers = self.routers.values().filter_map(Router::poll_timeout);
+        let links = match self.stopping {
+            None => self.neighbors.poll_timeout(&self.established_links()),
+            Some(_) => None,
+        };
         let last = !self.bfd_stopped && self.routers.is_empty();
         let bfd = self.stopping.filter(|_| last);
-        peers.chain(self.bfd.poll_timeout()).chain(bfd).min()
+        let others = [self.bfd.poll_timeout(), bfd, links];
+        peers.chain(others.into_iter().flatten()).min()
     }
 
     /// The next thing to do with a socket.
@@ -400,15 +534,20 @@ impl Routers {
             while let Some(event) = router.machine.poll_event() {
                 told.push((name.clone(), event));
             }
-            if router.machine.is_stopped() {
+            let wanted = self.stopping.is_none() && !router.is_leaving();
+            if router.machine.is_stopped() && !(wanted && router.is_drained()) {
                 stopped.push(name.clone());
             }
         }
+        let drained = told.iter().any(|(_, event)| *event == PeerEvent::Stopped);
         for (peer, event) in told {
             self.tell(RouterEvent::Peer { peer, event });
         }
         for name in stopped {
             self.routers.remove(&name);
+        }
+        if drained && self.stopping.is_none() {
+            self.settle_bfd(now);
         }
         if self.stopping.is_some_and(|at| at <= now) && !self.bfd_stopped && self.routers.is_empty()
         {

@@ -26,9 +26,10 @@ const SECRET_TYPE: &str = "kubernetes.io/basic-auth";
 const SECRET_KEY: &str = "password";
 
 /// Names of the annotations that mean something on a BGPPeer.
-const ANNOTATIONS: [&str; 8] = [
+const ANNOTATIONS: [&str; 9] = [
     "bfd-mode",
     "bfd-strict",
+    "drain-wait",
     "min-hold-time",
     "multihop-ttl",
     "next-hop",
@@ -132,6 +133,9 @@ pub struct BgpPeer {
     pub graceful_restart: bool,
     /// What we ask the peer to wait (`harbinger.dev/restart-time`).
     pub restart_time: Option<Duration>,
+    /// How long routes are told with GRACEFUL_SHUTDOWN before they are withdrawn from a node
+    /// that is drained (`harbinger.dev/drain-wait`).
+    pub drain_wait: Option<Duration>,
     /// An external peer may be more than one hop away.
     pub ebgp_multi_hop: bool,
     /// Time to live over several hops (`harbinger.dev/multihop-ttl`).
@@ -238,6 +242,7 @@ fn one(
         bfd_strict: false,
         graceful_restart: raw.graceful_restart,
         restart_time: None,
+        drain_wait: None,
         ebgp_multi_hop: raw.ebgp_multi_hop,
         multihop_ttl: None,
         ttl_security_hops: None,
@@ -514,6 +519,7 @@ fn extend(peer: &mut BgpPeer, annotations: &BTreeMap<String, String>, judge: &mu
     peer.min_hold_time = extensions.seconds("min-hold-time", 3..=65_535);
     // 12 bits (RFC 4724 §3).
     peer.restart_time = extensions.seconds("restart-time", 1..=4_095);
+    peer.drain_wait = extensions.seconds("drain-wait", 0..=600);
     peer.bfd_strict = extensions.flag("bfd-strict");
     let mode = |text: &str| match text {
         "auto" => Some(BfdMode::Auto),

@@ -1,11 +1,12 @@
 //! Where a session goes and from where: what the kernel must be asked for, or what this
 //! node lacks for it.
 
+use super::neighbors::Neighbors;
 use crate::config::bgp::{BfdMode, BgpPeer, Endpoint, Password};
 use crate::facts::Interface;
 use bgp::{Endpoints, Obstacle};
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
 /// Time to live of sessions that may cross routers, and of those under GTSM.
 const TTL_MAX: u8 = 255;
@@ -108,10 +109,16 @@ pub(super) fn ends(
     };
     let mut ends = Endpoints::new(local, remote);
     let here = interfaces.values().any(|i| has(&i, remote.ip())) || remote.ip().is_loopback();
-    let carrying = interfaces
-        .values()
+    // A link-local address may be on several links; the connection says on which.
+    let scope = match local {
+        SocketAddr::V6(v6) if v6.scope_id() != 0 => interfaces.get(&v6.scope_id()),
+        SocketAddr::V4(_) | SocketAddr::V6(_) => None,
+    };
+    let carrying = scope.or_else(|| {
         // A peer on this host is told the node's own address, not the loopback's.
-        .find(|interface| !interface.loopback && (here || has(interface, local.ip())));
+        let carries = |i: &&Interface| !i.loopback && (here || has(i, local.ip()));
+        interfaces.values().find(carries)
+    });
     if let Some(interface) = carrying {
         ends.ipv4 = ipv4_of(interface);
         ends.ipv6 = ipv6_of(interface, false);
@@ -146,21 +153,26 @@ pub(super) fn bfd_mode(
     }
 }
 
+/// What a session needs to know of this node.
+pub(super) struct Surroundings<'a> {
+    /// By index.
+    pub(super) interfaces: &'a BTreeMap<u32, Interface>,
+    /// Of the unnumbered links.
+    pub(super) neighbors: &'a Neighbors,
+}
+
 /// How to reach the peer, or what is missing.
-///
-/// GAP: the neighbour on an unnumbered interface is not looked for yet: such a session
-/// waits, and says so.
-pub(super) fn dial(
-    peer: &BgpPeer,
-    interfaces: &BTreeMap<u32, Interface>,
-) -> Result<Dial, Obstacle> {
+pub(super) fn dial(peer: &BgpPeer, around: &Surroundings<'_>) -> Result<Dial, Obstacle> {
+    let interfaces = around.interfaces;
     let named = |name: &str| interfaces.values().find(|i| i.name == name && i.up);
     let address = match &peer.endpoint {
         Endpoint::Address(address) => *address,
-        Endpoint::Interface(name) if named(name).is_some() => {
-            return Err(Obstacle::NeighborUnknown);
+        Endpoint::Interface(name) => {
+            let link = named(name).ok_or(Obstacle::InterfaceMissing)?.index;
+            let neighbor = around.neighbors.of(link);
+            let neighbor = neighbor.ok_or(Obstacle::NeighborUnknown)?;
+            return Ok(unnumbered(peer, neighbor, link));
         }
-        Endpoint::Interface(_) => return Err(Obstacle::InterfaceMissing),
     };
     let device = match &peer.vrf {
         Some(name) => Some(named(name).ok_or(Obstacle::VrfMissing)?.index),
@@ -188,13 +200,7 @@ pub(super) fn dial(
         }
         (None, None) => None,
     };
-    let (ttl, minimum_ttl) = match peer.ttl_security_hops {
-        // A packet that took h hops arrives with 256 - h at least.
-        Some(hops) => (TTL_MAX, Some(0u8.wrapping_sub(hops))),
-        None if peer.ebgp_multi_hop => (peer.multihop_ttl.unwrap_or(TTL_MAX), None),
-        None if peer.is_internal() => (TTL_MAX, None),
-        None => (1, None),
-    };
+    let (ttl, minimum_ttl) = ttl(peer);
     Ok(Dial {
         remote: SocketAddr::new(address, peer.port),
         local,
@@ -203,4 +209,28 @@ pub(super) fn dial(
         minimum_ttl,
         password: peer.password.clone(),
     })
+}
+
+/// To the neighbour of a link, from our address there.
+fn unnumbered(peer: &BgpPeer, neighbor: Ipv6Addr, link: u32) -> Dial {
+    let (ttl, minimum_ttl) = ttl(peer);
+    Dial {
+        remote: SocketAddrV6::new(neighbor, peer.port, 0, link).into(),
+        local: None,
+        device: Some(link),
+        ttl,
+        minimum_ttl,
+        password: peer.password.clone(),
+    }
+}
+
+/// Time to live of what is sent, and the lowest one that is accepted (BGP-10, BGP-11).
+fn ttl(peer: &BgpPeer) -> (u8, Option<u8>) {
+    match peer.ttl_security_hops {
+        // A packet that took h hops arrives with 256 - h at least.
+        Some(hops) => (TTL_MAX, Some(0u8.wrapping_sub(hops))),
+        None if peer.ebgp_multi_hop => (peer.multihop_ttl.unwrap_or(TTL_MAX), None),
+        None if peer.is_internal() => (TTL_MAX, None),
+        None => (1, None),
+    }
 }

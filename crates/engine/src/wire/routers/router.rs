@@ -1,13 +1,13 @@
 //! One session: the machine of the peer, where it is, and what it is told.
 
 use super::RouterAction;
-use super::place::{self, Dial, Node};
+use super::place::{self, Dial, Node, Surroundings};
 use crate::config::bgp::{BfdProfile, BgpPeer, Community, Endpoint, RemoteAsn};
 use crate::facts::Interface;
-use crate::routes::{Route, RouteTable, Session};
+use crate::routes::{Departure, Route, RouteTable, Session};
 use bgp::{Action, Bfd, Config, ConfigError, Family, Peer, RouteAttributes, RouteSet, Settings};
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -27,17 +27,21 @@ pub(super) struct Router {
     known: BTreeMap<RouteAttributes, Arc<RouteAttributes>>,
     bfd: Option<(bfd::SessionKey, bfd::Profile)>,
     leaving: bool,
+    departure: Departure,
+    /// While the node is excluded: until when its routes are told as such that are about to
+    /// go, and what is told after that.
+    fading: Option<(Instant, Arc<RouteTable>)>,
 }
 
 impl Router {
     pub(super) fn new(
         session: &Session,
-        interfaces: &BTreeMap<u32, Interface>,
+        around: &Surroundings<'_>,
         node: &Node,
         seed: u64,
         now: Instant,
     ) -> Result<Self, Vec<ConfigError>> {
-        let chosen = || node.router_id(&session.peer, interfaces);
+        let chosen = || node.router_id(&session.peer, around.interfaces);
         let router_id = session.peer.router_id.unwrap_or_else(chosen);
         let config = Config::new(settings(&session.peer, router_id, node))?;
         let mut router = Self {
@@ -52,8 +56,10 @@ impl Router {
             known: BTreeMap::new(),
             bfd: None,
             leaving: false,
+            departure: Departure::Stays,
+            fading: None,
         };
-        router.find(interfaces, now);
+        router.find(around, now);
         router.set_routes(&session.routes, now);
         Ok(router)
     }
@@ -62,10 +68,14 @@ impl Router {
     pub(super) fn set(
         &mut self,
         session: &Session,
-        interfaces: &BTreeMap<u32, Interface>,
+        around: &Surroundings<'_>,
         node: &Node,
         now: Instant,
     ) {
+        // What has changed meanwhile is looked at when the node returns.
+        if self.is_drained() && !self.leaving {
+            return;
+        }
         if self.leaving {
             self.leaving = false;
             self.machine.start(now);
@@ -78,16 +88,63 @@ impl Router {
                 self.machine.set_config(config, now);
             }
         }
-        self.find(interfaces, now);
-        self.set_routes(&session.routes, now);
+        self.find(around, now);
+        match &mut self.fading {
+            Some((_, next)) => *next = Arc::clone(&session.routes),
+            None => self.set_routes(&session.routes, now),
+        }
+    }
+
+    /// The node goes, or returns; what is told from then on comes by [`Self::set`].
+    pub(super) fn depart(&mut self, how: Departure, now: Instant) {
+        let before = std::mem::replace(&mut self.departure, how);
+        if self.leaving {
+            return;
+        }
+        if before == Departure::Maintenance {
+            self.machine.start(now);
+        }
+        self.fading = None;
+        match how {
+            Departure::Stays => {}
+            Departure::Maintenance => self.machine.drain(now),
+            Departure::Excluded => {
+                let wait = self.session.peer.drain_wait;
+                let wait = wait.unwrap_or(bgp::config::DRAIN_WAIT);
+                let routes = Arc::clone(&self.session.routes);
+                self.fading = Some((now + wait, Arc::clone(&routes)));
+                // Every route is another one now.
+                self.session.routes = Arc::default();
+                self.set_routes(&routes, now);
+            }
+        }
+    }
+
+    /// What was told as going goes when its time has come.
+    pub(super) fn fade(&mut self, now: Instant) {
+        if self.fading.as_ref().is_some_and(|(until, _)| *until <= now)
+            && let Some((_, next)) = self.fading.take()
+        {
+            self.set_routes(&next, now);
+        }
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        let fading = self.fading.as_ref().map(|(until, _)| *until);
+        self.machine.poll_timeout().into_iter().chain(fading).min()
+    }
+
+    /// The session ends, or has ended, because the node is in maintenance.
+    pub(super) fn is_drained(&self) -> bool {
+        self.departure == Departure::Maintenance
     }
 
     /// Looks again where the peer is and what this node lacks for it.
-    fn find(&mut self, interfaces: &BTreeMap<u32, Interface>, now: Instant) {
+    fn find(&mut self, around: &Surroundings<'_>, now: Instant) {
         let peer = &self.session.peer;
-        let found = place::dial(peer, interfaces);
+        let found = place::dial(peer, around);
         self.bfd = match (&peer.bfd, &found) {
-            (Some(profile), Ok(dial)) => Some(bfd_session(peer, profile, dial, interfaces)),
+            (Some(profile), Ok(dial)) => Some(bfd_session(peer, profile, dial, around.interfaces)),
             _ => None,
         };
         match found {
@@ -122,7 +179,10 @@ impl Router {
             {
                 continue;
             }
-            let attributes = attributes(route, prefix.ip(), &self.session.peer);
+            let mut attributes = attributes(route, prefix.ip(), &self.session.peer);
+            if self.fading.is_some() {
+                going(&mut attributes, self.session.peer.is_internal());
+            }
             let shared = self.known.entry(attributes.clone());
             let shared = shared.or_insert_with(|| Arc::new(attributes));
             // The bounds of a route were checked with its advertisement.
@@ -148,12 +208,29 @@ impl Router {
         self.bfd
     }
 
-    pub(super) fn address(&self) -> Option<IpAddr> {
-        self.dial.as_ref().map(|dial| dial.remote.ip())
+    /// Whether a BFD session belongs beside it.
+    pub(super) fn is_watched(&self) -> bool {
+        let over = self.is_drained() && self.machine.is_stopped();
+        !self.leaving && !over
     }
 
-    pub(super) fn is_at(&self, address: IpAddr) -> bool {
-        self.address() == Some(address)
+    /// Whether a connection from there may be this peer's; a link-local one by its link too.
+    pub(super) fn is_at(&self, remote: SocketAddr) -> bool {
+        let scope = |address: SocketAddr| match address {
+            SocketAddr::V4(_) => 0,
+            SocketAddr::V6(v6) => v6.scope_id(),
+        };
+        let dial = self.dial.as_ref();
+        dial.is_some_and(|dial| {
+            dial.remote.ip() == remote.ip() && scope(dial.remote) == scope(remote)
+        })
+    }
+
+    /// The unnumbered link of an Established session.
+    pub(super) fn established_link(&self) -> Option<u32> {
+        let unnumbered = matches!(self.session.peer.endpoint, Endpoint::Interface(_));
+        let up = unnumbered && self.machine.state() == bgp::State::Established;
+        self.dial.as_ref().filter(|_| up)?.device
     }
 
     /// What BFD says of the path, if it is ours.
@@ -229,6 +306,7 @@ fn settings(peer: &BgpPeer, router_id: Ipv4Addr, node: &Node) -> Settings {
         bfd: peer.bfd.is_some(),
         bfd_strict: peer.bfd_strict,
         hostname: Some(node.name.clone()),
+        drain_wait: peer.drain_wait.unwrap_or(bgp::config::DRAIN_WAIT),
         ..Settings::new(peer.my_asn, 0, router_id)
     }
 }
@@ -242,7 +320,10 @@ fn bfd_session(
     let address = dial.remote.ip();
     let mut key = bfd::SessionKey::new(address, place::bfd_mode(peer, address, interfaces));
     key.local = dial.local;
-    key.vrf = dial.device;
+    match peer.endpoint {
+        Endpoint::Interface(_) => key.interface = dial.device,
+        Endpoint::Address(_) => key.vrf = dial.device,
+    }
     let defaults = bfd::Profile::default();
     let profile = bfd::Profile {
         receive_interval: profile.receive_interval,
@@ -283,6 +364,16 @@ fn attributes(route: &Route, prefix: IpAddr, peer: &BgpPeer) -> RouteAttributes 
         }
     }
     out
+}
+
+/// A route that is about to go (RFC 8326 §4).
+fn going(attributes: &mut RouteAttributes, internal: bool) {
+    attributes
+        .communities
+        .insert(bgp::Community::GRACEFUL_SHUTDOWN);
+    if internal {
+        attributes.local_pref = Some(0);
+    }
 }
 
 fn next_hop(prefix: IpAddr, peer: &BgpPeer) -> Option<IpAddr> {

@@ -1,5 +1,7 @@
 //! The bundle against a router that is the same machine, waiting: bytes are carried by hand.
 
+mod leaving;
+
 use super::place::crc32;
 use super::{RouterAction, RouterEvent, Routers};
 use crate::config::bgp::{BgpConfig, bgp};
@@ -163,7 +165,7 @@ impl Pair {
                     self.router.handle_closed(theirs, how, self.now);
                 }
             }
-            RouterAction::Bfd(_) => {}
+            RouterAction::Bfd(_) | RouterAction::Discover(_) | RouterAction::Undiscover(_) => {}
         }
     }
 

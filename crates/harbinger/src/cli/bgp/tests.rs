@@ -1,3 +1,5 @@
+//! The tables of `harbinger bgp`.
+
 use super::*;
 use crate::admin::bgp::{LastError, Route};
 

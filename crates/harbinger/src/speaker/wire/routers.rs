@@ -8,6 +8,7 @@
 //! holds its socket; one that belongs to a connection which is closed meanwhile ends without being told.
 
 mod bfd;
+mod discovery;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -23,6 +24,7 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use linux::tcp::{ConnectOptions, Connection, Password};
 
 use bfd::BfdSockets;
+use discovery::DiscoverySockets;
 
 /// An attempt to connect that takes longer is given up (BGP-04).
 const CONNECT_MAX: Duration = Duration::from_secs(10);
@@ -54,6 +56,8 @@ pub(super) enum Ready {
     Finished,
     /// BFD.
     Bfd(bfd::Ready),
+    /// An unnumbered link.
+    Discovery(discovery::Ready),
 }
 
 struct Open {
@@ -68,6 +72,7 @@ struct Open {
 pub(super) struct RouterSockets {
     open: BTreeMap<Key, Open>,
     bfd: BfdSockets,
+    discovery: DiscoverySockets,
     pub(super) ready: FuturesUnordered<LocalBoxFuture<'static, Ready>>,
     buffer: Box<[u8]>,
 }
@@ -77,6 +82,7 @@ impl RouterSockets {
         Self {
             open: BTreeMap::new(),
             bfd: BfdSockets::new(),
+            discovery: DiscoverySockets::default(),
             ready: FuturesUnordered::new(),
             buffer: vec![0; READ_BYTES].into(),
         }
@@ -84,7 +90,7 @@ impl RouterSockets {
 
     /// Everything that is open.
     pub(super) fn count(&self) -> usize {
-        self.open.len() + self.bfd.count()
+        self.open.len() + self.bfd.count() + self.discovery.count()
     }
 
     /// Does what the machine asks for until it asks for nothing more.
@@ -100,9 +106,12 @@ impl RouterSockets {
                     self.close((peer, conn), how);
                 }
                 RouterAction::Bfd(action) => self.bfd.act(action, routers, &self.ready, now),
+                RouterAction::Discover(ifindex) => self.discovery.open(ifindex, &self.ready),
+                RouterAction::Undiscover(ifindex) => self.discovery.close(ifindex),
             }
         }
         self.bfd.transmit(routers);
+        self.discovery.transmit(routers);
         let keys: Vec<Key> = self.open.keys().cloned().collect();
         for key in keys {
             self.flush(&key, routers, now);
@@ -140,6 +149,7 @@ impl RouterSockets {
             }
             Ready::Finished => {}
             Ready::Bfd(ready) => self.bfd.take(ready, routers, &self.ready),
+            Ready::Discovery(ready) => self.discovery.take(ready, routers, &self.ready, now),
         }
     }
 

@@ -107,6 +107,14 @@ pub(super) fn router(event: RouterEvent) {
         RouterEvent::Bfd(bfd::Event::UnknownPeer { remote, .. }) => {
             tracing::warn!(event = "bfdUnknownPeer", peer = %remote, "BFD packets of no peer of ours");
         }
+        RouterEvent::AmbiguousNeighbor {
+            interface,
+            taken,
+            other,
+        } => tracing::warn!(
+            event = "ambiguousNeighbor", interface, %taken, %other,
+            "two routers advertise themselves on an unnumbered link; the first is taken"
+        ),
         RouterEvent::Refused { peer, why } => {
             tracing::error!(event = "bgpRefused", peer, %why, "the session cannot be run as configured");
         }

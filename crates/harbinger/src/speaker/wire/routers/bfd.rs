@@ -27,7 +27,7 @@ pub(in crate::speaker::wire) enum Ready {
     Retry(::bfd::endpoint::Receiver),
 }
 
-pub(super) type Pending = FuturesUnordered<LocalBoxFuture<'static, super::Ready>>;
+pub(in crate::speaker::wire) type Pending = FuturesUnordered<LocalBoxFuture<'static, super::Ready>>;
 
 pub(super) struct BfdSockets {
     receivers: BTreeMap<::bfd::endpoint::Receiver, Option<Rc<Receiver>>>,
