@@ -11,15 +11,18 @@ mod cluster;
 mod failover;
 mod figure;
 mod idle;
+mod members;
 mod memory;
 mod pending;
 mod plan;
 mod process;
 mod restart;
+mod share;
 mod sim;
 mod size;
 mod start;
 mod status;
+mod takeover;
 mod writes;
 
 use anyhow::{Context, Result, bail};
@@ -57,8 +60,36 @@ const ROWS: &[Row] = &[
         run: arp::run,
     },
     Row {
+        name: "share",
+        run: share::run,
+    },
+    Row {
+        name: "members",
+        run: members::run,
+    },
+    Row {
         name: "failover",
-        run: failover::run,
+        run: failover::killed,
+    },
+    Row {
+        name: "frozen",
+        run: failover::frozen,
+    },
+    Row {
+        name: "link",
+        run: failover::link,
+    },
+    Row {
+        name: "planned",
+        run: failover::planned,
+    },
+    Row {
+        name: "heal",
+        run: failover::healed,
+    },
+    Row {
+        name: "return",
+        run: failover::returning,
     },
     Row {
         name: "status",
@@ -77,6 +108,10 @@ const ROWS: &[Row] = &[
         run: start::thousand,
     },
     Row {
+        name: "takeover-1000",
+        run: takeover::thousand,
+    },
+    Row {
         name: "idle",
         run: idle::run,
     },
@@ -91,6 +126,10 @@ const ROWS: &[Row] = &[
     Row {
         name: "start-10000",
         run: start::ten_thousand,
+    },
+    Row {
+        name: "takeover-10000",
+        run: takeover::ten_thousand,
     },
 ];
 

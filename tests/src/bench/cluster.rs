@@ -187,24 +187,34 @@ impl Cluster {
     /// Starts speakers on the first `count` nodes, at once; their Pods exist before.
     pub(super) fn start_speakers(&mut self, count: usize) -> Result<()> {
         self.set_pods(count)?;
-        for n in 0..count {
-            let mut command = Command::new(fleet::binary()?);
-            command
-                .arg("speaker")
-                .arg("--kubeconfig")
-                .arg(self.plane.kubeconfig(SPEAKER))
-                .args(["--node-name", &format!("node-{n}")])
-                .args(["--pod-name", &format!("speaker-{n}")])
-                .args(["--namespace", OURS])
-                .args(["--ml-bindaddr", &Topology::node_ipv4(n)])
-                .args(["--ml-labels", "app=metallb,component=speaker"])
-                .args(["--ml-secret-name", "memberlist"])
-                .args(["--port", "0", "--health-probe-port", "0"]);
-            let node = &self.lab.nodes[n];
-            let folder = self.plane.folder();
-            let daemon = Daemon::start(&format!("speaker-{n}"), command, Some(node), folder)?;
-            self.speakers.insert(n, daemon);
-        }
+        (0..count).try_for_each(|n| self.start_speaker(n))
+    }
+
+    /// Starts the speaker of node n; its Pod exists before.
+    pub(super) fn start_speaker(&mut self, n: usize) -> Result<()> {
+        let mut command = Command::new(fleet::binary()?);
+        command
+            .arg("speaker")
+            .arg("--kubeconfig")
+            .arg(self.plane.kubeconfig(SPEAKER))
+            .args(["--node-name", &format!("node-{n}")])
+            .args(["--pod-name", &format!("speaker-{n}")])
+            .args(["--namespace", OURS])
+            .args(["--ml-bindaddr", &Topology::node_ipv4(n)])
+            .args(["--ml-labels", "app=metallb,component=speaker"])
+            .args(["--ml-secret-name", "memberlist"])
+            .args(["--port", "0", "--health-probe-port", "0"]);
+        let node = &self.lab.nodes[n];
+        let folder = self.plane.folder();
+        let daemon = Daemon::start(&format!("speaker-{n}"), command, Some(node), folder)?;
+        self.speakers.insert(n, daemon);
+        Ok(())
+    }
+
+    /// Kills the speaker of node n (SIGKILL).
+    pub(super) fn kill_speaker(&mut self, n: usize) -> Result<()> {
+        let mut speaker = self.speakers.remove(&n).context("no such speaker")?;
+        speaker.kill();
         Ok(())
     }
 

@@ -94,7 +94,16 @@ impl Trial {
     ///
     /// # Errors
     /// They do not come up.
-    pub fn of(mut fleet: Fleet) -> Result<Self> {
+    pub fn of(fleet: Fleet) -> Result<Self> {
+        let all: Vec<usize> = (0..fleet.lab.nodes.len()).collect();
+        Self::among(fleet, &all)
+    }
+
+    /// The same with only some of them started.
+    ///
+    /// # Errors
+    /// They do not come up.
+    pub fn among(mut fleet: Fleet, running: &[usize]) -> Result<Self> {
         let address: IpAddr = V4.parse()?;
         let nodes = fleet.lab.nodes.len();
         for node in &fleet.lab.nodes {
@@ -105,13 +114,13 @@ impl Trial {
         fleet.write("web.yaml", &service("web", false, nodes))?;
         fleet.proxy(&[(address, 80)])?;
         let wire = Capture::start(&fleet.lab.client, "eth0")?;
-        fleet.start_all()?;
+        running.iter().try_for_each(|n| fleet.start(*n))?;
         let mut trial = Self {
             fleet,
             wire,
             address,
         };
-        trial.calm()?;
+        trial.calm_among(running)?;
         Ok(trial)
     }
 
