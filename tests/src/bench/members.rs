@@ -149,7 +149,7 @@ impl Net {
             random[..8].copy_from_slice(&net.next().to_be_bytes());
             let boot = BootId::new(1_700_000_000_000 + n as u64, random);
             let (sealing, keys) = if sealed {
-                (Sealing::Required, Keys::new(&[SECRET])?)
+                (Sealing::Required, Keys::new([SECRET])?)
             } else {
                 (Sealing::None, Keys::none())
             };
