@@ -2,7 +2,8 @@
 //!
 //! Owns: packet sockets ([`packet`]), multicast group memberships ([`group`]), the picture of the host's
 //! interfaces ([`route`]) and their carriers ([`carrier`]), the membership protocol's UDP socket ([`udp`]), BFD's
-//! sockets ([`bfd`]), TCP for BGP ([`tcp`]), router advertisements of unnumbered links ([`neighbor`]), real-time scheduling ([`sched`]) and facts for the host check ([`probe`]).
+//! sockets ([`bfd`]), TCP for BGP ([`tcp`]), router advertisements of unnumbered links ([`neighbor`]), real-time
+//! scheduling ([`sched`]), programs on an interface's ingress ([`bpf`]) and facts for the host check ([`probe`]).
 //! It is the only crate that may hold `unsafe`.
 //!
 //! Deliberately absent: decisions. Nothing here knows what an announced address is, retries on its own
@@ -11,6 +12,7 @@
 //! Every object acts in the network namespace of the thread that opens it.
 
 pub mod bfd;
+pub mod bpf;
 pub mod carrier;
 mod error;
 mod fd;

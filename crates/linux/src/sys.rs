@@ -310,3 +310,17 @@ pub(crate) fn link_detected(fd: BorrowedFd<'_>, name: &str) -> io::Result<bool> 
         Err(io::Error::last_os_error())
     }
 }
+
+/// `CLOCK_MONOTONIC`.
+pub(crate) fn monotonic() -> io::Result<std::time::Duration> {
+    // SAFETY: plain data, for which all zeros is a valid value.
+    let mut time: libc::timespec = unsafe { MaybeUninit::zeroed().assume_init() };
+    // SAFETY: the kernel writes one `timespec`, the type of `time`.
+    let done = unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
+    if done != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    let nanos = u32::try_from(time.tv_nsec).unwrap_or(0);
+    Ok(std::time::Duration::new(seconds, nanos))
+}
