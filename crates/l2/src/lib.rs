@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`packet`] | frames on the wire, read with validation and built with padding |
 //! | [`filter`] | kernel filters for an address set, as classic BPF instructions |
+//! | [`fastpath`] | plain ARP requests answered inside the kernel, by a program as a value |
 //! | [`responder`] | the machine: probes, answers, announces unasked, joins groups, defends, tells of claims by others |
 //! | [`config`], [`counters`] | what goes in beside frames, and what is counted |
 //!
@@ -14,6 +15,7 @@
 mod claims;
 pub mod config;
 pub mod counters;
+pub mod fastpath;
 pub mod filter;
 mod groups;
 mod guard;

@@ -14,6 +14,7 @@
 //! The caller drains the polls after each call that takes `now`, and only then asks for the deadline.
 
 mod receive;
+mod standing;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
@@ -40,7 +41,7 @@ const GRATUITOUS_BATCH: u32 = 40;
 /// Gratuitous frames in a row before the rate counts: two batches, so that a late wake-up loses no budget.
 const GRATUITOUS_BURST: u32 = 2 * GRATUITOUS_BATCH;
 /// Replies in a row, to all senders, before the interface's rate counts: 50 ms of the default rate.
-const INTERFACE_BURST: u32 = 1_000;
+pub(crate) const INTERFACE_BURST: u32 = 1_000;
 
 /// A whole Ethernet frame to send on the responder's interface, padded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -149,6 +150,8 @@ pub struct Responder {
     probe_rate: Rate,
     /// What is announced has changed by a verdict of the guard.
     announced_changed: bool,
+    /// See [`Responder::revision`].
+    revision: u64,
     foreign_told: Claims,
     in_use_told: Claims,
     speakers_told: Claims,
@@ -190,6 +193,7 @@ impl Responder {
             probe_bucket: Bucket::new(now),
             probe_rate: Rate::new(config.probes_per_sec, GRATUITOUS_BURST),
             announced_changed: false,
+            revision: 0,
             foreign_told: Claims::new(claims::REPEAT),
             in_use_told: Claims::new(claims::REPEAT),
             speakers_told: Claims::new(claims::SPEAKER_REPEAT),
@@ -278,6 +282,7 @@ impl Responder {
     pub fn set_interface(&mut self, interface: Interface, now: Instant) {
         self.turn(now);
         let old = std::mem::replace(&mut self.interface, interface);
+        self.revision += 1;
         let fresh = interface.index != old.index || interface.can_send() && !old.can_send();
         if interface.mac != old.mac || !interface.can_send() {
             // Built with facts that are no longer true.
@@ -315,6 +320,7 @@ impl Responder {
         self.speaker_macs.clone_from(macs);
         for address in self.guard.pardon(macs) {
             self.announced_changed = true;
+            self.revision += 1;
             self.schedule.insert(address, self.now);
         }
     }
@@ -351,6 +357,7 @@ impl Responder {
             .copied()
             .collect();
         let old = std::mem::replace(&mut self.here, here);
+        self.revision += 1;
         let mut removed = false;
         for &address in old.difference(&self.here) {
             removed = true;
@@ -496,6 +503,7 @@ impl Responder {
         self.now = self.now.max(now);
         for address in self.guard.advance(self.now) {
             self.announced_changed = true;
+            self.revision += 1;
             self.schedule.insert(address, self.now);
         }
         self.schedule.advance(self.now);
