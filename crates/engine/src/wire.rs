@@ -40,7 +40,7 @@ use std::time::{Duration, Instant};
 use told::Table;
 
 pub use holds::Moves;
-pub use io::{Action, Counters, Event, Input, Protocol, Transmit, WireFacts};
+pub use io::{Action, Counters, Event, Input, Protocol, Revision, Transmit, WireFacts};
 pub use l2::FRAMES_PER_TURN;
 
 /// What a wire is told once.
@@ -106,6 +106,8 @@ pub struct Wire {
     record: Arc<[u8]>,
     /// The port that sends next, so that all get their turn.
     next: u32,
+    /// Ports that were ever made.
+    born: u64,
     actions: VecDeque<Action>,
     events: VecDeque<Event>,
     /// Held all along, and to be announced again.
@@ -152,6 +154,7 @@ impl Wire {
             leaving: Leaving::default(),
             record: Arc::default(),
             next: 0,
+            born: 0,
             actions: VecDeque::new(),
             events: VecDeque::new(),
             announce: Vec::new(),
@@ -376,6 +379,20 @@ impl Wire {
             .map(|(index, port)| (*index, port.responder()))
     }
 
+    /// The responders whose sockets are open, for a part of the kernel that answers in their place
+    /// ([`l2::Responder::standing`]). To be looked at before anything is sent: what is no longer answered must be
+    /// silent before anybody is told.
+    pub fn standing(&self) -> impl Iterator<Item = (u32, Revision, &l2::Responder)> + '_ {
+        self.ports
+            .iter()
+            .filter_map(|(index, port)| Some((*index, port.revision()?, port.responder())))
+    }
+
+    /// The revision in [`Self::standing`] of one interface; none where it is not there.
+    pub fn revision(&self, ifindex: u32) -> Option<Revision> {
+        self.ports.get(&ifindex).and_then(Port::revision)
+    }
+
     /// The membership, for its members, standing and counters; none when it is off.
     pub fn membership(&self) -> Option<&Membership> {
         self.membership.as_ref()
@@ -511,7 +528,8 @@ impl Wire {
             let port = self.ports.entry(index).or_insert_with(|| {
                 // A seed of its own, so that two interfaces do not fall into step.
                 let seed = self.seed ^ u64::from(index).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-                Port::new(self.config.l2, interface, seed, now)
+                self.born += 1;
+                Port::new(self.config.l2, interface, self.born, seed, now)
             });
             let planned = answers.get(&index).filter(|_| speaking).unwrap_or(&nothing);
             let held: BTreeSet<IpAddr>;

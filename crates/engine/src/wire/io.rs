@@ -188,6 +188,20 @@ pub struct WireFacts {
     pub conflicts: Arc<BTreeMap<Conflict, u64>>,
 }
 
+/// Of what an interface's responder may have answered in its place: another value where that may differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Revision {
+    pub(super) port: u64,
+    pub(super) responder: u64,
+}
+
+impl Revision {
+    /// Of the same responder; another one may be on another interface that has got the same index (L2-45).
+    pub fn is_of_same(self, other: Revision) -> bool {
+        self.port == other.port
+    }
+}
+
 /// What was counted since the start, beside the machines' own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {

@@ -1,6 +1,6 @@
 //! One interface: its responder, its sockets' state, its retries.
 
-use super::{Action, Protocol};
+use super::{Action, Protocol, Revision};
 use crate::facts::Interface;
 use l2::{FrameMeta, MacAddr, Responder};
 use std::collections::BTreeSet;
@@ -13,6 +13,8 @@ const RETRY_MAX: Duration = Duration::from_secs(30);
 
 /// See the module.
 pub(super) struct Port {
+    /// Which of the ports that were ever made.
+    born: u64,
     name: String,
     mac: Option<[u8; 6]>,
     responder: Responder,
@@ -45,8 +47,15 @@ enum Sockets {
 }
 
 impl Port {
-    pub(super) fn new(config: l2::Config, interface: &Interface, seed: u64, now: Instant) -> Self {
+    pub(super) fn new(
+        config: l2::Config,
+        interface: &Interface,
+        born: u64,
+        seed: u64,
+        now: Instant,
+    ) -> Self {
         Self {
+            born,
             name: interface.name.clone(),
             mac: interface.mac,
             responder: Responder::new(config, facts(interface), seed, now),
@@ -203,6 +212,14 @@ impl Port {
             },
             l2::Action::JoinGroup(group) => Action::JoinGroup { ifindex, group },
             l2::Action::LeaveGroup(group) => Action::LeaveGroup { ifindex, group },
+        })
+    }
+
+    /// None while the sockets are not open: nothing is answered then.
+    pub(super) fn revision(&self) -> Option<Revision> {
+        (self.sockets == Sockets::Open).then(|| Revision {
+            port: self.born,
+            responder: self.responder.revision(),
         })
     }
 
