@@ -219,6 +219,16 @@ pub enum PlacementArg {
     Metallb,
 }
 
+/// Whether the kernel answers ARP itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum FastPathArg {
+    /// Where it can: Linux 6.6, CAP_BPF and CAP_NET_ADMIN; else packet sockets answer.
+    #[default]
+    Auto,
+    /// Packet sockets answer.
+    Off,
+}
+
 /// What only speakers have.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Announcing")]
@@ -230,6 +240,9 @@ pub struct Announce {
     /// Which of several nodes answers for an address.
     #[arg(long, value_enum, default_value_t)]
     pub placement: PlacementArg,
+    /// Whether plain ARP requests are answered inside the kernel, by a BPF program that this process leases.
+    #[arg(long, value_enum, default_value_t)]
+    pub arp_fast_path: FastPathArg,
     /// After a stop that handed addresses over, how long the process stays, silent: 0s to 300s.
     #[arg(long, default_value = "5s", value_parser = duration, value_name = "DURATION")]
     pub linger: Duration,

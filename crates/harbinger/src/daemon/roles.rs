@@ -13,7 +13,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::{Ends, Process, members};
 use crate::cli;
-use crate::cli::args::{Announce, Identity, Lease, Members};
+use crate::cli::args::{Announce, FastPathArg, Identity, Lease, Members};
 use crate::controller as controlling;
 use crate::speaker::brain;
 use crate::speaker::wire::{self, WireReport};
@@ -229,6 +229,7 @@ pub(super) async fn speaker(
             ..WireConfig::new(args.node.clone(), membership.config)
         },
         seed: seed ^ SEED_WIRE,
+        arp_fast_path: args.announce.arp_fast_path == FastPathArg::Auto,
         members: membership.bind,
         desired: wanted,
         report,

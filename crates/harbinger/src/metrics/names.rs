@@ -93,6 +93,8 @@ names! {
     Defences = Counter "harbinger_layer2_defences_total", "Times an address was announced again because another station claimed it, by address";
     AddressesInUse = Gauge "harbinger_layer2_addresses_in_use", "1 for each address that is not announced on some interface because another station has it";
     FramesDropped = Counter "harbinger_layer2_frames_dropped_total", "Received frames that were not answered, by reason";
+    FastPathInterfaces = Gauge "harbinger_arp_fast_path_interfaces", "Interfaces on which the kernel answers plain ARP requests";
+    FastPathReplies = Counter "harbinger_arp_fast_path_replies_total", "ARP requests answered inside the kernel, also counted as responses sent";
     FramesUnsent = Counter "harbinger_layer2_frames_unsent_total", "Frames that the kernel would not take";
     Problems = Gauge "harbinger_problems", "Objects with a problem, by severity and reason";
     Leader = Gauge "harbinger_controller_leader", "1 on the replica that allocates";

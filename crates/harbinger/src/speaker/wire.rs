@@ -12,6 +12,7 @@
 //! so the loop may be stopped at any await; stopped in good order it says goodbye first.
 
 mod carriers;
+mod fast;
 mod gateway;
 mod metrics;
 mod routers;
@@ -40,6 +41,7 @@ use crate::admin::{Page, Question};
 use crate::shutdown::Stop;
 use crate::speaker::interfaces::interfaces;
 use carriers::Carriers;
+use fast::FastPath;
 use routers::RouterSockets;
 use sockets::{Ready, Sockets};
 
@@ -62,6 +64,8 @@ pub struct Setup {
     pub config: WireConfig,
     /// Split from the process's seed.
     pub seed: u64,
+    /// The kernel is to answer plain ARP requests where it can.
+    pub arp_fast_path: bool,
     /// Where the membership listens; none: it is off.
     pub members: Option<std::net::SocketAddr>,
     /// What is wanted.
@@ -86,12 +90,14 @@ pub async fn run(setup: Setup, started: impl FnOnce()) -> anyhow::Result<()> {
     let following = links.run();
     let (asker, asking) = gateway::gateway(snapshot.clone());
     let linger = setup.config.linger;
+    let fast = FastPath::new(setup.arp_fast_path, setup.config.l2);
     let members = setup.members.map(members_socket).transpose()?;
     let wire = Wire::new(setup.config, setup.seed, Instant::now())
         .map_err(|error| anyhow::anyhow!("the membership cannot work: {error}"))?;
     let mut turns = Loop {
         wire,
         sockets: Sockets::new(members),
+        fast,
         routers: RouterSockets::new(),
         desired: setup.desired,
         links: snapshot,
@@ -135,6 +141,7 @@ pub(super) struct Counters {
 struct Loop {
     wire: Wire,
     sockets: Sockets,
+    fast: FastPath,
     routers: RouterSockets,
     desired: watch::Receiver<Arc<Desired>>,
     links: watch::Receiver<Arc<linux::route::Snapshot>>,
@@ -209,7 +216,7 @@ impl Loop {
         stopping: std::pin::Pin<&mut impl Future<Output = ()>>,
         patience: Option<Instant>,
     ) -> Wake {
-        let deadline = [self.wire.poll_timeout(), patience]
+        let deadline = [self.wire.poll_timeout(), self.fast.poll_timeout(), patience]
             .into_iter()
             .flatten()
             .min();
@@ -309,6 +316,7 @@ impl Loop {
 
     /// Carries out what the machine asks for until it asks for nothing more, then tells the brain.
     fn settle(&mut self, now: Instant) {
+        self.fast.settle(&self.wire);
         while let Some(action) = self.wire.poll_action() {
             if action == Action::ProbeGateway {
                 self.gateway.ask();
@@ -341,6 +349,7 @@ impl Loop {
             }
             !same
         });
+        self.fast.renew(now);
     }
 
     /// The interfaces that are announced on, and those that were found dark until they are lit again.
@@ -359,7 +368,9 @@ impl Loop {
         self.carriers.set(wanted.iter().filter_map(named).collect());
     }
 
+    /// What is no longer answered is silent in the kernel before anybody is told.
     fn transmit(&mut self, now: Instant) {
+        self.fast.settle(&self.wire);
         while let Some(transmit) = self.wire.poll_transmit() {
             match transmit {
                 Transmit::Frame {
@@ -385,7 +396,7 @@ impl Loop {
     fn answer(&mut self, question: Option<Question>) {
         match question {
             Some(Question::Metrics(sender)) => {
-                let _gone = sender.send(metrics::families(&self.wire, &self.counters));
+                let _gone = sender.send(metrics::families(&self.wire, &self.fast, &self.counters));
             }
             Some(Question::Page(page, sender)) => {
                 let text = match page {

@@ -13,6 +13,7 @@ const STRICT: u8 = 1;
 pub fn findings(host: &Host) -> Vec<Finding> {
     let mut all = vec![kernel(host)];
     all.push(sockets(host));
+    all.push(fast_path(host));
     all.extend(host.ports.iter().map(|(wish, port, answer)| {
         let (level, seen, mend) = self::port(wish.what, wish.flag, *port, answer);
         finding(level, "port", seen, mend)
@@ -56,6 +57,20 @@ fn sockets(host: &Host) -> Finding {
             SUBJECT,
             error.clone(),
             Some("load the kernel module af_packet, or use a kernel with CONFIG_PACKET".to_owned()),
+        ),
+    }
+}
+
+/// Never a fault: the packet sockets answer without it.
+fn fast_path(host: &Host) -> Finding {
+    const SUBJECT: &str = "ARP fast path";
+    match &host.fast_path {
+        None => finding(Level::Ok, SUBJECT, "the kernel can answer plain ARP requests itself", None),
+        Some(why) => finding(
+            Level::Ok,
+            SUBJECT,
+            format!("not here, packet sockets answer: {why}"),
+            Some("nothing, or for replies as fast as the kernel's own: Linux 6.6 and the capabilities BPF and NET_ADMIN".to_owned()),
         ),
     }
 }

@@ -53,6 +53,8 @@ pub struct Host {
     pub net_raw: bool,
     /// Why no packet socket can be opened.
     pub packet_socket: Option<String>,
+    /// Why the kernel cannot answer ARP itself; none: it can.
+    pub fast_path: Option<String>,
     /// What was tried to bind, and how it went.
     pub ports: Vec<(Use, u16, Result<Port, String>)>,
     /// Interfaces.
@@ -98,6 +100,7 @@ impl Host {
                 .unwrap_or_default(),
             net_raw: capabilities.net_raw(),
             packet_socket: probe::packet_socket().err().map(|error| error.to_string()),
+            fast_path: linux::bpf::ingress_available().err().map(|e| e.to_string()),
             ports: tried.collect(),
             interfaces,
             ipvs: probe::ipvs_interface(),

@@ -8,11 +8,18 @@ use std::net::IpAddr;
 use engine::wire::Wire;
 
 use super::Counters;
+use super::fast::{Counts, FastPath};
 use crate::metrics::{Family, Labels, Name, count};
 
-pub(super) fn families(wire: &Wire, counters: &Counters) -> Vec<Family> {
-    let mut all = layer2(wire);
-    all.extend(frames(wire));
+pub(super) fn families(wire: &Wire, fast: &FastPath, counters: &Counters) -> Vec<Family> {
+    let by_kernel = fast.addresses();
+    let mut sum = fast.gone();
+    by_kernel.iter().for_each(|(_, counts)| sum.add(*counts));
+    let mut all = layer2(wire, &by_kernel);
+    all.extend(frames(wire, sum));
+    let interfaces = i64::try_from(fast.interfaces()).unwrap_or(i64::MAX);
+    all.push(Family::one(Name::FastPathInterfaces, interfaces));
+    all.push(Family::one(Name::FastPathReplies, count(sum.replies)));
     all.push(Family::one(
         Name::FramesUnsent,
         count(counters.frames_unsent),
@@ -64,7 +71,7 @@ fn claims(wire: &Wire) -> Vec<Family> {
 
 /// MetalLB's three and ours: by address, over all interfaces. An address that leaves takes its series with it and
 /// begins at 0 when it returns, which readers of counters take for a restart.
-fn layer2(wire: &Wire) -> Vec<Family> {
+fn layer2(wire: &Wire, by_kernel: &[(IpAddr, Counts)]) -> Vec<Family> {
     let mut sums: BTreeMap<IpAddr, [u64; 6]> = BTreeMap::new();
     for (_, responder) in wire.responders() {
         for (address, counters) in &responder.counters().addresses {
@@ -81,6 +88,12 @@ fn layer2(wire: &Wire) -> Vec<Family> {
                 *sum = sum.saturating_add(more);
             }
         }
+    }
+    for (address, counts) in by_kernel {
+        let [received, sent, ..] = sums.entry(*address).or_default();
+        let requests = counts.replies.saturating_add(counts.limited);
+        *received = received.saturating_add(requests);
+        *sent = sent.saturating_add(counts.replies);
     }
     let family = |name, pick: fn(&[u64; 6]) -> u64| {
         let samples = sums.iter().map(|(address, sum)| {
@@ -112,9 +125,10 @@ fn in_use(wire: &Wire) -> Vec<(Labels, i64)> {
     addresses.into_iter().map(sample).collect()
 }
 
-fn frames(wire: &Wire) -> Vec<Family> {
+fn frames(wire: &Wire, by_kernel: Counts) -> Vec<Family> {
     let mut dropped: BTreeMap<&'static str, u64> = BTreeMap::new();
-    let mut received = 0_u64;
+    let mut received = by_kernel.replies.saturating_add(by_kernel.limited);
+    dropped.insert(l2::DropReason::RateLimited.as_str(), by_kernel.limited);
     for (_, responder) in wire.responders() {
         let counters = responder.counters();
         received = received.saturating_add(counters.frames_received);

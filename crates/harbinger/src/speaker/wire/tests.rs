@@ -48,6 +48,7 @@ fn node(name: &str, own: SocketAddr, peers: [SocketAddr; 2], boot: u8) -> Node {
     let setup = Setup {
         config: WireConfig::new(name, Some(config)),
         seed: u64::from(boot),
+        arp_fast_path: false,
         members: Some(own),
         desired: wanted,
         report,
