@@ -63,6 +63,27 @@ pub fn binary() -> Result<PathBuf> {
     beside.context("no harbinger binary: run `make binary`, or set HARBINGER_BIN")
 }
 
+/// Whether this process may use the fast path; if not, the reason is printed, and a test of it is to end.
+///
+/// # Panics
+/// Nothing is in the way of it and it does not work: a skip must not hide that.
+pub fn has_fast_path() -> bool {
+    /// Linux 6.6 has the place for the program.
+    const SINCE: (u32, u32) = (6, 6);
+    /// Bits of CAP_NET_ADMIN and CAP_BPF.
+    const NEEDED: u64 = 1 << 12 | 1 << 39;
+    let Err(why) = linux::bpf::ingress_available() else {
+        return true;
+    };
+    let kernel = linux::probe::kernel().expect("a kernel has a release");
+    let rights = linux::probe::capabilities().expect("a process has capabilities");
+    let old = (kernel.major, kernel.minor) < SINCE;
+    let may = rights.effective & NEEDED == NEEDED && !crate::lab::has_own_users();
+    assert!(old || !may, "the fast path is broken here: {why}");
+    eprintln!("skipped, no fast path here: {why}");
+    false
+}
+
 /// Nodes with pods, a client, and a folder of manifests that all of them read.
 #[derive(Debug)]
 pub struct Fleet {
@@ -75,6 +96,8 @@ pub struct Fleet {
     speakers: BTreeMap<usize, Child>,
     /// Arguments that every process gets beside the usual ones.
     pub extra: Vec<String>,
+    /// A program with its arguments that starts each process in its place, such as one that takes rights away.
+    pub starter: Vec<String>,
     /// The file with the membership's key, for what is started from now on.
     pub key: PathBuf,
     /// Whether the processes take part in the membership; off, a lone one need not listen for others first.
@@ -101,6 +124,7 @@ impl Fleet {
             folder,
             speakers: BTreeMap::new(),
             extra: Vec::new(),
+            starter: Vec::new(),
             membership: true,
         };
         for n in 0..nodes {
@@ -225,8 +249,17 @@ impl Fleet {
     /// # Errors
     /// It does not come up.
     pub fn alone() -> Result<(Self, Capture)> {
+        Self::alone_as(|_| ())
+    }
+
+    /// As [`Fleet::alone`], with whatever is to be set before the start.
+    ///
+    /// # Errors
+    /// It does not come up.
+    pub fn alone_as(set: impl FnOnce(&mut Self)) -> Result<(Self, Capture)> {
         let mut fleet = Self::new(1)?;
         fleet.membership = false;
+        set(&mut fleet);
         let wire = Capture::start(&fleet.lab.client, "eth0")?;
         fleet.write("pool.yaml", &pool(&POOL))?;
         fleet.write("web.yaml", &service("web", true, 1))?;
@@ -264,7 +297,12 @@ impl Fleet {
     /// # Errors
     /// The binary is missing.
     pub fn command(&self) -> Result<Command> {
-        Ok(Command::new(binary()?))
+        let Some((program, arguments)) = self.starter.split_first() else {
+            return Ok(Command::new(binary()?));
+        };
+        let mut command = Command::new(program);
+        command.args(arguments).arg(binary()?);
+        Ok(command)
     }
 
     /// The process of node n, to be signalled.

@@ -1,5 +1,7 @@
 //! What the `linux` crate and the lab claim about the kernel, shown on the kernel.
 
+#[path = "lab_linux/fastpath.rs"]
+mod fastpath;
 #[path = "lab_linux/groups.rs"]
 mod groups;
 #[path = "lab_linux/kit.rs"]

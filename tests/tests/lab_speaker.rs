@@ -5,6 +5,8 @@
 mod answers;
 #[path = "lab_speaker/carriers.rs"]
 mod carriers;
+#[path = "lab_speaker/fastpath.rs"]
+mod fastpath;
 #[path = "lab_speaker/guard.rs"]
 mod guard;
 #[path = "lab_speaker/kit.rs"]
