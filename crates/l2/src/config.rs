@@ -19,8 +19,8 @@ pub struct Config {
     pub refresh: Option<Duration>,
     /// Gratuitous frames per second on this interface. Default 4,000 (L2-34).
     pub gratuitous_per_sec: u32,
-    /// Probes per second on this interface. Default 8,000: three for each of a thousand new addresses within the time
-    /// that one takes (L2-51).
+    /// Probes per second on this interface. Default 12,000: three for each address that the budget of gratuitous
+    /// frames lets be announced in that time (L2-51).
     pub probes_per_sec: u32,
     /// Replies per second to one sender. Default 20 (L2-23).
     pub sender_replies_per_sec: u32,
@@ -35,7 +35,7 @@ impl Default for Config {
         Config {
             refresh: Some(Duration::from_secs(60)),
             gratuitous_per_sec: 4_000,
-            probes_per_sec: 8_000,
+            probes_per_sec: 12_000,
             sender_replies_per_sec: 20,
             sender_burst: 40,
             interface_replies_per_sec: 20_000,

@@ -41,7 +41,9 @@ enum Place {
     /// The interface cannot send.
     Idle,
     Waiting(Instant),
-    Ready(Instant),
+    /// With the probes that are left: fewer go first, so that the first verdict among thousands does not wait for
+    /// the last one's first probe.
+    Ready(u8, Instant),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -57,7 +59,7 @@ struct Probe {
 pub(crate) struct Guard {
     probes: BTreeMap<IpAddr, Probe>,
     waiting: BTreeSet<(Instant, IpAddr)>,
-    ready: BTreeSet<(Instant, IpAddr)>,
+    ready: BTreeSet<(u8, Instant, IpAddr)>,
     defended: BTreeMap<IpAddr, Instant>,
     /// Of our solicitations: what comes back with it is our own echo (RFC 7527 §4.2).
     nonce: [u8; 6],
@@ -90,7 +92,7 @@ impl Guard {
             by: None,
         });
         if self.open(address) {
-            self.place(address, Place::Ready(now));
+            self.queue(address, now);
         }
     }
 
@@ -119,8 +121,11 @@ impl Guard {
             if let Some(probe) = self.probes.get_mut(&address) {
                 probe.step = Step::Asked(0);
             }
-            let place = if open { Place::Ready(now) } else { Place::Idle };
-            self.place(address, place);
+            if open {
+                self.queue(address, now);
+            } else {
+                self.place(address, Place::Idle);
+            }
         }
     }
 
@@ -143,7 +148,7 @@ impl Guard {
                     if probe.step == Step::InUse {
                         probe.step = Step::Asked(0);
                     }
-                    self.place(address, Place::Ready(due));
+                    self.queue(address, due);
                 }
                 None => {
                     self.waiting.pop_first();
@@ -165,7 +170,7 @@ impl Guard {
 
     /// Hands out the next probe to send.
     pub(crate) fn take(&mut self, now: Instant) -> Option<IpAddr> {
-        let &(_, address) = self.ready.first()?;
+        let &(_, _, address) = self.ready.first()?;
         let many = self.probes.len() > MANY;
         let probe = self.probes.get_mut(&address)?;
         let sent = match probe.step {
@@ -277,6 +282,15 @@ impl Guard {
         self.epoch + Duration::from_nanos(nanos)
     }
 
+    /// To be asked for when the budget allows.
+    fn queue(&mut self, address: IpAddr, since: Instant) {
+        let left = match self.probes.get(&address).map(|probe| probe.step) {
+            Some(Step::Asked(sent)) => PROBES.saturating_sub(sent),
+            Some(Step::InUse) | None => PROBES,
+        };
+        self.place(address, Place::Ready(left, since));
+    }
+
     fn place(&mut self, address: IpAddr, place: Place) {
         let Some(probe) = self.probes.get_mut(&address) else {
             return;
@@ -284,12 +298,12 @@ impl Guard {
         match std::mem::replace(&mut probe.place, place) {
             Place::Idle => {}
             Place::Waiting(due) => drop(self.waiting.remove(&(due, address))),
-            Place::Ready(due) => drop(self.ready.remove(&(due, address))),
+            Place::Ready(left, since) => drop(self.ready.remove(&(left, since, address))),
         }
         match place {
             Place::Idle => {}
             Place::Waiting(due) => drop(self.waiting.insert((due, address))),
-            Place::Ready(due) => drop(self.ready.insert((due, address))),
+            Place::Ready(left, since) => drop(self.ready.insert((left, since, address))),
         }
     }
 }
