@@ -144,7 +144,7 @@ impl Statuses {
         if !name_fits(&name.name) || !name_fits(&name.namespace) {
             return Err(io::Error::other(format!("{name} is no name of an object")));
         }
-        let folder = self.root.join(kind.as_str()).join(&name.namespace);
+        let folder = self.root.join(kind.as_str()).join(name.namespace.as_str());
         Ok(folder.join(format!("{}.json", name.name)))
     }
 }

@@ -19,8 +19,8 @@ pub(crate) fn pool_status(status: &PoolStatus) -> Value {
 pub(crate) fn l2_labels(node: &str, service: &NamespacedName) -> Value {
     json!({
         "metallb.io/node": node,
-        "metallb.io/service-name": service.name,
-        "metallb.io/service-namespace": service.namespace,
+        "metallb.io/service-name": service.name.as_str(),
+        "metallb.io/service-namespace": service.namespace.as_str(),
     })
 }
 
@@ -32,8 +32,8 @@ pub(crate) fn l2_status(node: &str, service: &NamespacedName, interfaces: &[Stri
         .collect();
     json!({
         "node": node,
-        "serviceName": service.name,
-        "serviceNamespace": service.namespace,
+        "serviceName": service.name.as_str(),
+        "serviceNamespace": service.namespace.as_str(),
         "interfaces": interfaces,
     })
 }

@@ -18,7 +18,7 @@ pub use config::{ControllerConfig, PoolReport};
 use crate::alloc::{Allocator, Decision, Ledger};
 use crate::config::{PoolSet, pools};
 use crate::lease::{Leadership, WRITE_MARGIN};
-use crate::name::{Kind, NamespacedName};
+use crate::name::{Kind, NamespacedName, Text};
 use crate::problem::{Problem, Severity};
 use crate::world::{Change, Delta, World};
 use crate::write::{Counters, Outcome, Queue, Settled, Ticket, Write, WriteKey};
@@ -42,7 +42,7 @@ pub struct Controller {
     /// Services whose value changed since the last turn.
     touched: BTreeSet<NamespacedName>,
     pools_touched: bool,
-    namespaces_touched: BTreeSet<String>,
+    namespaces_touched: BTreeSet<Text>,
     /// Which Service's status shows which address.
     shown: BTreeSet<(IpAddr, NamespacedName)>,
     /// Services whose new address still shows on another.

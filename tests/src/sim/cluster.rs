@@ -72,7 +72,7 @@ impl Shape {
 }
 
 /// An object of the cluster's own scope or of a namespace.
-fn named(namespace: &str, name: impl Into<String>) -> NamespacedName {
+fn named(namespace: &str, name: impl Into<engine::name::Text>) -> NamespacedName {
     NamespacedName::new(namespace, name)
 }
 

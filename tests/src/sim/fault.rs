@@ -252,7 +252,7 @@ impl Sim {
             8 | 9 => Fault::Move(service?.name, node),
             2 => Fault::ServiceDelete,
             3 if self.faults.profile != Profile::Planned => {
-                Fault::Endpoints(service?.name.name.clone())
+                Fault::Endpoints(service?.name.name.to_string())
             }
             4 if self.faults.profile != Profile::Planned => Fault::Unavailable(node),
             5 => Fault::NodeLeaves(self.a_running_node()?),

@@ -62,7 +62,9 @@ impl Pool {
         };
         let anywhere = audience.namespaces.is_empty() && audience.namespace_selectors.is_empty();
         let namespace = anywhere
-            || audience.namespaces.contains(&service.name.namespace)
+            || audience
+                .namespaces
+                .contains(service.name.namespace.as_str())
             || namespace_labels
                 .is_some_and(|labels| any_matches(&audience.namespace_selectors, labels));
         let selected = audience.service_selectors.is_empty()
@@ -221,7 +223,7 @@ pub fn pools(world: &World, namespace: &str) -> (PoolSet, Vec<Problem>) {
             None => {
                 let raw = &stored.object;
                 set.refused
-                    .insert(raw.name.name.clone(), raw.labels.clone());
+                    .insert(raw.name.name.to_string(), raw.labels.clone());
             }
         }
         problems.append(&mut judge.problems);
@@ -244,7 +246,7 @@ fn parse(raw: &IpAddressPool, others: &PoolSet, judge: &mut Judge<'_>) -> Option
         Some(allocation) => audience(allocation, judge).map(Some),
     };
     Some(Pool {
-        name: raw.name.name.clone(),
+        name: raw.name.name.to_string(),
         object: raw.name.clone(),
         labels: raw.labels.clone(),
         ranges: ranges?,

@@ -211,7 +211,7 @@ fn what_is_named_twice_is_told_and_used_once() {
 #[test]
 fn only_our_namespace_counts() {
     let mut foreign = pool("p", "192.0.2.0/24");
-    foreign.name.namespace = "elsewhere".to_owned();
+    foreign.name.namespace = "elsewhere".into();
     check(
         vec![foreign.clone(), pool("p", "192.0.2.0/24")],
         &["p"],
@@ -219,7 +219,7 @@ fn only_our_namespace_counts() {
             "warning p WrongNamespace: objects of metallb.io count only in namespace \"metallb-system\", this one is ignored",
         ],
     );
-    foreign.name.namespace = String::new();
+    foreign.name.namespace = "".into();
     check(vec![foreign], &["p"], &[]);
 }
 

@@ -79,8 +79,8 @@ impl Nodes {
         let mut nodes = Self::default();
         for (stored, index) in world.nodes.iter().take(NODES_MAX).zip(0u16..) {
             let name = &stored.object.name.name;
-            nodes.names.push(name.clone());
-            nodes.index.insert(name.clone(), index);
+            nodes.names.push(name.to_string());
+            nodes.index.insert(name.to_string(), index);
             nodes.objects.push(Arc::clone(&stored.object));
         }
         nodes
@@ -176,7 +176,7 @@ fn stand(
     let Some(interfaces) = interfaces else {
         return Standing::Refused(Refusal::NoMatchingAdvertisement);
     };
-    let record = members.alive.get(&node.name.name);
+    let record = members.alive.get(node.name.name.as_str());
     if !members.off && record.is_none() {
         return Standing::Refused(Refusal::NotAlive);
     }

@@ -276,7 +276,7 @@ impl Making<'_> {
         let homeless = self.homeless.entry(family).or_insert_with(|| {
             let nodes = self.asked.world.nodes.iter();
             let without = nodes.filter(|n| !n.object.internal_ips.iter().any(|ip| is(family, *ip)));
-            without.map(|n| n.object.name.name.clone()).collect()
+            without.map(|n| n.object.name.name.to_string()).collect()
         });
         if let Some(first) = homeless.first() {
             let text = format!(
@@ -365,7 +365,7 @@ fn unprobed<'a>(
     let wanted = nodes.filter(|node| {
         let asked = ask
             .candidates
-            .is_none_or(|all| all.contains(&node.name.name));
+            .is_none_or(|all| all.contains(node.name.name.as_str()));
         let leaves = node.deleting || node.to_be_deleted || node.out_of_service;
         asked && !leaves && !node.labels.contains_key(EXCLUDE_LABEL)
     });

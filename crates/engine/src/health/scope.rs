@@ -35,7 +35,7 @@ pub fn desired(world: &World, scope: &Scope) -> HealthDesired {
         .nodes
         .iter()
         .map(|stored| &stored.object)
-        .map(|node| (node.name.name.clone(), wanted(node, scope)))
+        .map(|node| (node.name.name.to_string(), wanted(node, scope)))
         .collect();
     // A cluster of nothing but excluded nodes (one node that runs all) is served by them.
     let all_excluded = nodes.values().all(|node| node.excluded);
@@ -97,7 +97,7 @@ fn wanted(node: &Node, scope: &Scope) -> NodeWanted {
         leaving,
         out_of_service: node.out_of_service,
         not_ready: node.not_ready,
-        member_lost: scope.lost.contains(&node.name.name),
+        member_lost: scope.lost.contains(node.name.name.as_str()),
         link_down: false,
     }
 }

@@ -120,15 +120,16 @@ impl Routes {
     fn start_over(&mut self) -> bool {
         let config = Arc::clone(&self.config);
         let labels = self.here.as_ref().map(|here| &here.labels);
-        let wanted: BTreeMap<&String, &Arc<BgpPeer>> = config
+        let wanted: BTreeMap<&str, &Arc<BgpPeer>> = config
             .peers
             .iter()
             .filter(|peer| labels.is_some_and(|labels| peer.selects_node(labels)))
-            .map(|peer| (&peer.object.name, peer))
+            .map(|peer| (peer.object.name.as_str(), peer))
             .take(SESSIONS_MAX)
             .collect();
         let before = self.sessions.len();
-        self.sessions.retain(|name, _| wanted.contains_key(name));
+        self.sessions
+            .retain(|name, _| wanted.contains_key(name.as_str()));
         let mut changed = self.sessions.len() != before;
         for (name, peer) in wanted {
             match self.sessions.get_mut(name) {
@@ -142,7 +143,7 @@ impl Routes {
                         peer: Arc::clone(peer),
                         routes: Arc::default(),
                     };
-                    self.sessions.insert(name.clone(), session);
+                    self.sessions.insert(name.to_owned(), session);
                     changed = true;
                 }
             }

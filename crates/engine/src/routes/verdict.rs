@@ -40,7 +40,7 @@ impl Here {
             _ => Departure::Stays,
         };
         Self {
-            name: node.name.name.clone(),
+            name: node.name.name.to_string(),
             labels: node.labels.clone(),
             refusal,
             departure,

@@ -48,20 +48,22 @@ impl<T: Object + PartialEq> Store<T> {
             Delta::Reset { objects, epoch } => {
                 let mut gone = std::mem::take(&mut self.objects);
                 let mut changed = BTreeSet::new();
-                for stored in objects {
+                let next = objects.into_iter().map(|stored| {
                     let name = stored.object.name().clone();
                     match gone.remove(&name) {
                         // The old Arc stays, so that comparing two plans costs a pointer.
                         Some(old) if old.object == stored.object => {
                             let origin = stored.origin;
-                            self.objects.insert(name, Stored { origin, ..old });
+                            (name, Stored { origin, ..old })
                         }
                         _ => {
                             changed.insert(name.clone());
-                            self.objects.insert(name, stored);
+                            (name, stored)
                         }
                     }
-                }
+                });
+                // Made at once its nodes are full; one by one, in order, they are half empty.
+                self.objects = next.collect();
                 changed.extend(gone.into_keys());
                 self.epoch = Some(epoch);
                 changed

@@ -38,7 +38,7 @@ pub(super) fn sessions(
     let config = Arc::new(config);
     let mut sessions = Vec::new();
     for node in world.nodes.iter().map(|stored| &stored.object.name.name) {
-        let alive = members.off || members.alive.contains_key(node);
+        let alive = members.off || members.alive.contains_key(node.as_str());
         if !alive || config.peers.is_empty() {
             continue;
         }
@@ -48,7 +48,7 @@ pub(super) fn sessions(
         for (peer, session) in routes.sessions() {
             let refusals = routes.refusals(peer);
             sessions.push(NodeSession {
-                node: node.clone(),
+                node: node.to_string(),
                 session: session.clone(),
                 refusals: refusals.map(|(name, why)| (name.clone(), why)).collect(),
             });

@@ -184,7 +184,7 @@ fn bgp_line(line: &NodeSession) -> BgpLine {
     };
     BgpLine {
         node: line.node.clone(),
-        peer: line.session.peer.object.name.clone(),
+        peer: line.session.peer.object.name.to_string(),
         prefixes: line.session.routes.iter().map(prefix).collect(),
         refusals: line.refusals.iter().map(refusal).collect(),
     }
@@ -194,8 +194,8 @@ fn problem_line(problem: &Problem) -> ProblemLine {
     ProblemLine {
         severity: problem.severity.as_str(),
         kind: problem.kind.clone(),
-        namespace: problem.object.namespace.clone(),
-        name: problem.object.name.clone(),
+        namespace: problem.object.namespace.to_string(),
+        name: problem.object.name.to_string(),
         reason: problem.reason,
         message: problem.message.clone(),
         source: problem.source.as_deref().map(str::to_owned),
@@ -214,8 +214,8 @@ fn pool_line((name, status): (&String, &PoolStatus)) -> PoolLine {
 
 fn service_line((name, decision): (&NamespacedName, &std::sync::Arc<Decision>)) -> ServiceLine {
     ServiceLine {
-        namespace: name.namespace.clone(),
-        name: name.name.clone(),
+        namespace: name.namespace.to_string(),
+        name: name.name.to_string(),
         pool: decision.pool.clone(),
         addresses: decision.addresses.clone(),
         previous: decision.previous.clone(),

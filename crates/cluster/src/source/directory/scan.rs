@@ -134,8 +134,8 @@ impl Scanner {
             "apiVersion": "v1",
             "kind": "Secret",
             "metadata": {
-                "name": name.name,
-                "namespace": name.namespace,
+                "name": name.name.as_str(),
+                "namespace": name.namespace.as_str(),
                 "uid": format!("Secret/{name}"),
             },
             "type": "Opaque",

@@ -81,8 +81,8 @@ impl Inner {
             "apiVersion": "v1",
             "kind": "Service",
             "metadata": {
-                "name": status.name.name,
-                "namespace": status.name.namespace,
+                "name": status.name.name.as_str(),
+                "namespace": status.name.namespace.as_str(),
                 "uid": status.uid,
                 "annotations": annotations,
             },
@@ -116,7 +116,7 @@ impl Inner {
             None => json!({
                 "apiVersion": "v1",
                 "kind": "Service",
-                "metadata": {"name": service.name, "namespace": service.namespace, "uid": uid},
+                "metadata": {"name": service.name.as_str(), "namespace": service.namespace.as_str(), "uid": uid},
             }),
         };
         if !value["metadata"]["annotations"].is_object() {
@@ -145,7 +145,7 @@ impl Inner {
         let value = json!({
             "apiVersion": "metallb.io/v1beta1",
             "kind": "IPAddressPool",
-            "metadata": {"name": name.name, "namespace": name.namespace, "uid": uid},
+            "metadata": {"name": name.name.as_str(), "namespace": name.namespace.as_str(), "uid": uid},
             "status": crate::write::pool_status(&status),
         });
         self.put(Kind::IpAddressPool, name, &value)
@@ -198,8 +198,8 @@ fn l2_status(
         "apiVersion": "metallb.io/v1beta1",
         "kind": "ServiceL2Status",
         "metadata": {
-            "name": name.name,
-            "namespace": name.namespace,
+            "name": name.name.as_str(),
+            "namespace": name.namespace.as_str(),
             "uid": format!("ServiceL2Status/{name}"),
             "labels": crate::write::l2_labels(node, service),
         },
@@ -212,8 +212,8 @@ fn configuration_state(state: &ConfigurationStateValue) -> Value {
         "apiVersion": "metallb.io/v1beta1",
         "kind": "ConfigurationState",
         "metadata": {
-            "name": state.name.name,
-            "namespace": state.name.namespace,
+            "name": state.name.name.as_str(),
+            "namespace": state.name.namespace.as_str(),
             "uid": format!("ConfigurationState/{}", state.name),
             "labels": state.labels,
         },

@@ -129,8 +129,8 @@ async fn configuration_state(
         "apiVersion": "metallb.io/v1beta1",
         "kind": "ConfigurationState",
         "metadata": {
-            "name": state.name.name,
-            "namespace": state.name.namespace,
+            "name": state.name.name.as_str(),
+            "namespace": state.name.namespace.as_str(),
             "labels": state.labels,
             "ownerReferences": owner::references(shared).await,
         },
@@ -151,8 +151,8 @@ async fn membership_secret(
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {
-            "name": name.name,
-            "namespace": name.namespace,
+            "name": name.name.as_str(),
+            "namespace": name.namespace.as_str(),
             "ownerReferences": owner::references(shared).await,
         },
         "type": "Opaque",
@@ -204,7 +204,7 @@ fn new_event(shared: &Shared, event: &Event) -> Value {
     json!({
         "apiVersion": "events.k8s.io/v1",
         "kind": "Event",
-        "metadata": {"name": event_name(event), "namespace": event.service.namespace},
+        "metadata": {"name": event_name(event), "namespace": event.service.namespace.as_str()},
         "eventTime": crate::clock::now_text(),
         "reportingController": shared.config.role.component(),
         "reportingInstance": shared.config.instance,
@@ -221,7 +221,7 @@ fn core_event(shared: &Shared, event: &Event) -> Value {
     json!({
         "apiVersion": "v1",
         "kind": "Event",
-        "metadata": {"name": event_name(event), "namespace": event.service.namespace},
+        "metadata": {"name": event_name(event), "namespace": event.service.namespace.as_str()},
         "firstTimestamp": now,
         "lastTimestamp": now,
         "count": 1,
@@ -237,8 +237,8 @@ fn regarding(event: &Event) -> Value {
     json!({
         "apiVersion": "v1",
         "kind": "Service",
-        "namespace": event.service.namespace,
-        "name": event.service.name,
+        "namespace": event.service.namespace.as_str(),
+        "name": event.service.name.as_str(),
         "uid": event.uid,
     })
 }

@@ -186,7 +186,7 @@ impl ServiceWords for Service {
     }
 
     fn within(mut self, namespace: &str) -> Self {
-        self.name.namespace = namespace.to_owned();
+        self.name.namespace = namespace.into();
         self.uid = format!("{}-in-{namespace}", self.uid);
         self
     }

@@ -52,7 +52,7 @@ pub(super) fn parse(
         if counts(&mut judge, namespace)
             && let Some(profile) = one(raw, &mut judge)
         {
-            all.insert(raw.name.name.clone(), Arc::new(profile));
+            all.insert(raw.name.name.to_string(), Arc::new(profile));
         }
         problems.append(&mut judge.problems);
     }
@@ -78,7 +78,7 @@ fn one(raw: &world::BfdProfile, judge: &mut Judge<'_>) -> Option<BfdProfile> {
     );
     let minimum_ttl = octet(judge, "minimumTtl", raw.minimum_ttl, TTLS, MINIMUM_TTL);
     Some(BfdProfile {
-        name: raw.name.name.clone(),
+        name: raw.name.name.to_string(),
         receive_interval: receive?,
         transmit_interval: transmit?,
         detect_multiplier: multiplier?,

@@ -172,7 +172,7 @@ impl Build {
 
     pub(crate) fn node(&mut self, node: Node) -> &mut Self {
         let name = node.name.name.clone();
-        self.members.alive.entry(name).or_default();
+        self.members.alive.entry(name.to_string()).or_default();
         self.add(Change::Node(Delta::Upsert(stored(node))))
     }
 

@@ -120,7 +120,10 @@ fn who_keeps_is_the_allocators_rule_and_follows_each_change() {
     build.served(aged(None, service("none", &["10.0.0.1"])));
     let keeps = |build: &Build| -> Vec<String> {
         let services = build.entry("10.0.0.1").services;
-        services.into_iter().map(|name| name.name).collect()
+        services
+            .into_iter()
+            .map(|name| name.name.to_string())
+            .collect()
     };
     assert_eq!(keeps(&build), ["two"], "two addresses before one");
     build.served(aged(Some(9), service("two", &["fc00::1"])));

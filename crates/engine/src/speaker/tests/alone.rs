@@ -268,7 +268,7 @@ fn the_owner_deletes_what_others_left_and_a_loser_its_own() {
     }
     let deletions = |writes: Vec<Write>| -> Vec<String> {
         let names = writes.into_iter().filter_map(|w| match w {
-            Write::DeleteL2Status(name) => Some(name.name),
+            Write::DeleteL2Status(name) => Some(name.name.to_string()),
             Write::L2Status { .. } => Some("written".into()),
             _ => None,
         });
