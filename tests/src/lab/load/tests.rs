@@ -1,3 +1,5 @@
+//! The arithmetic of what came of many connections.
+
 use super::*;
 
 #[test]
