@@ -10,7 +10,7 @@ use engine::forward;
 use engine::plan::Refusal;
 use engine::problem::reason;
 use engine::world::{ENDPOINTS_ANNOTATION, MAINTENANCE_ANNOTATION, MOVE_ANNOTATION};
-use harbinger::metrics::names::{ANNOUNCED, Name, STATUS_WRITTEN};
+use harbinger::metrics::names::{ANNOUNCED, Name, PROBED, STATUS_WRITTEN};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -122,6 +122,12 @@ fn every_event_is_explained() {
         "AddressInUse",
         "ForeignClaim",
         "SplitBrainSuspected",
+        "BackendHealth",
+        "WrongHealthPort",
+        "BadHealthAnswer",
+        "AllBackendsUnhealthy",
+        "BackendsBack",
+        "BackendHeld",
     ] {
         if text.contains(&format!("\"{word}\"")) {
             known.insert(word.to_owned());
@@ -149,6 +155,7 @@ fn metrics() -> String {
             ANNOUNCED,
             "Change of a Service received → announced, seconds",
         ),
+        (PROBED, "A health probe began → its result, seconds"),
     ] {
         let _infallible = writeln!(text, "| `{name}` | histogram | {help} |");
     }

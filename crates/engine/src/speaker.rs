@@ -14,6 +14,7 @@ mod desired;
 mod discovery;
 mod forwarding;
 mod own;
+mod probing;
 mod statuses;
 
 #[cfg(test)]
@@ -21,6 +22,7 @@ pub(crate) mod tests;
 
 pub use desired::{Desired, MemberKeys};
 pub use discovery::Discovery;
+pub use probing::Probes;
 
 use crate::config::{self, PoolSet};
 use crate::elect::{ElectOptions, Elector, Placement};
@@ -35,6 +37,7 @@ use crate::world::{Change, Touched, World};
 use crate::write::{Outcome, Queue, QueueConfig, Ticket, Write};
 use forwarding::Forwarding;
 use own::Own;
+use probing::Probing;
 use statuses::Statuses;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -62,6 +65,8 @@ pub struct SpeakerConfig {
     pub queue: QueueConfig,
     /// Who takes the packets, and where this machine stands.
     pub forward: ForwardOptions,
+    /// Whether the health of nodes is looked at.
+    pub probes: Probes,
 }
 
 impl SpeakerConfig {
@@ -77,6 +82,7 @@ impl SpeakerConfig {
             secret_name: "memberlist".into(),
             queue: QueueConfig::default(),
             forward: ForwardOptions::default(),
+            probes: Probes::default(),
         }
     }
 }
@@ -141,6 +147,7 @@ pub struct Speaker {
     own: Own,
     statuses: Statuses,
     forwarding: Forwarding,
+    probing: Probing,
     told_conflicts: Arc<BTreeMap<Conflict, u64>>,
     /// The newest plan; published as part of `desired`.
     plan: Arc<NodePlan>,
@@ -187,6 +194,7 @@ impl Speaker {
             own: Own::default(),
             statuses: Statuses::default(),
             forwarding: Forwarding::default(),
+            probing: Probing::new(seed),
             told_conflicts: Arc::default(),
             plan: Arc::default(),
             desired: Arc::default(),
@@ -313,6 +321,7 @@ impl Speaker {
         if changed {
             self.publish();
         }
+        self.probe(members || world, now);
         self.decide_forward(changed);
         self.tell_conflicts();
         self.want_statuses(now);
@@ -518,10 +527,11 @@ impl Speaker {
         self.queue.handle_timeout(now);
     }
 
-    /// When to call [`Self::handle_timeout`] and [`Self::poll_write`] though nothing
-    /// happened.
+    /// When to call [`Self::handle_timeout`], [`Self::turn`], [`Self::poll_write`] and
+    /// [`Self::poll_probe`] though nothing happened.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.queue.poll_timeout()
+        let health = self.health().and_then(|health| health.poll_timeout());
+        self.queue.poll_timeout().into_iter().chain(health).min()
     }
 
     /// Counters of the writer.

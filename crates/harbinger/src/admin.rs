@@ -1,4 +1,4 @@
-//! What an operator looks at: `/metrics`, `/healthz`, `/readyz`, `/debug/{world,plan,facts,bgp}`, the log level,
+//! What an operator looks at: `/metrics`, `/healthz`, `/readyz`, `/debug/{world,plan,facts,bgp,health}`, the log level,
 //! and the reset of a session with a router.
 //!
 //! ```text
@@ -45,6 +45,8 @@ pub enum Page {
     Plan,
     /// What it sees of itself.
     Facts,
+    /// The health of the nodes, as JSON; of the role `speaker` alone.
+    Health,
 }
 
 /// Something asked of a role's loop, which never waits for whoever asked: that one may be gone by then.
@@ -59,6 +61,12 @@ pub enum Question {
     /// Reset one; false: there is no such session.
     Reset(bgp::Reset, oneshot::Sender<bool>),
 }
+
+/// Where the health of the nodes is shown.
+pub const HEALTH_PATH: &str = "/debug/health";
+
+/// Name of the role that announces and probes.
+pub const SPEAKER: &str = "speaker";
 
 /// Questions waiting for one loop; more are refused, debug pages are for people.
 pub const QUESTIONS_MAX: usize = 4;
@@ -98,6 +106,7 @@ pub fn router(admin: Admin) -> Router {
         .route("/debug/world", get(world))
         .route("/debug/plan", get(plan))
         .route("/debug/facts", get(facts))
+        .route(HEALTH_PATH, get(node_health))
         .route("/debug/log-level", put(log_level))
         .route(bgp::PATH, get(bgp::show))
         .route(bgp::RESET_PATH, put(bgp::reset))
@@ -184,6 +193,20 @@ async fn plan(State(admin): State<Admin>) -> Response {
 
 async fn facts(State(admin): State<Admin>) -> Response {
     page(&admin, Page::Facts).await
+}
+
+/// JSON, of the one role that probes.
+async fn node_health(State(admin): State<Admin>) -> Response {
+    let Some(role) = admin.roles.iter().find(|role| role.name == SPEAKER) else {
+        return (StatusCode::NOT_FOUND, "this process is no speaker\n").into_response();
+    };
+    match ask(role, |answer| Question::Page(Page::Health, answer)).await {
+        Ok(text) => {
+            let kind = [(header::CONTENT_TYPE, "application/json")];
+            (kind, text).into_response()
+        }
+        Err(error) => unavailable(role, &error),
+    }
 }
 
 async fn page(admin: &Admin, page: Page) -> Response {

@@ -119,13 +119,15 @@ fn encode_value(metric: &mut MetricEncoder<'_>, shape: Shape, value: i64) -> fmt
     }
 }
 
-/// How long the two things take that users wait for.
+/// How long the things take that users wait for, and probes.
 #[derive(Clone, Debug)]
 pub struct Timings {
     /// A Service's event was received → its status is written.
     pub status_written: Histogram,
     /// A Service's event was received → its first frame left here.
     pub announced: Histogram,
+    /// A probe began → its answer was there.
+    pub probed: Histogram,
 }
 
 impl Default for Timings {
@@ -135,6 +137,7 @@ impl Default for Timings {
         Self {
             status_written: buckets(),
             announced: buckets(),
+            probed: buckets(),
         }
     }
 }
@@ -158,6 +161,11 @@ impl Metrics {
             names::ANNOUNCED,
             "Seconds from the receipt of a Service's addresses to their first frame on the network",
             timings.announced.clone(),
+        );
+        registry.register(
+            names::PROBED,
+            "Seconds from the beginning of a health probe to its result",
+            timings.probed.clone(),
         );
         Self { registry }
     }

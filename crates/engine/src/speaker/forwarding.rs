@@ -37,7 +37,7 @@ impl Speaker {
 
     /// Decides again when what it is made from differs: `changed`, or the health of the nodes.
     pub(super) fn decide_forward(&mut self, changed: bool) {
-        let health = self.health_view();
+        let health = Arc::clone(self.health_view());
         if !self.planned || !changed && Arc::ptr_eq(&self.forwarding.health, &health) {
             return;
         }
@@ -55,10 +55,6 @@ impl Speaker {
             self.forwarding.problems = decided.problems;
             self.tell_forward();
         }
-    }
-
-    fn health_view(&self) -> Arc<HealthView> {
-        Arc::clone(&self.forwarding.health)
     }
 
     /// Anything can be fronted at all. In a cluster where nobody asks for it, nothing is even looked at.

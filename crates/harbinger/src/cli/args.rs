@@ -246,6 +246,31 @@ pub struct Announce {
     /// After a stop that handed addresses over, how long the process stays, silent: 0s to 300s.
     #[arg(long, default_value = "5s", value_parser = duration, value_name = "DURATION")]
     pub linger: Duration,
+    /// Whether the health of nodes is probed: while something is fronted, always, or never.
+    #[arg(long, value_enum, default_value_t)]
+    pub probes: ProbesArg,
+}
+
+/// When nodes are probed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum ProbesArg {
+    /// While something is fronted.
+    #[default]
+    Auto,
+    /// Always.
+    On,
+    /// Never: every node counts as healthy.
+    Off,
+}
+
+impl From<ProbesArg> for engine::speaker::Probes {
+    fn from(probes: ProbesArg) -> Self {
+        match probes {
+            ProbesArg::Auto => Self::Auto,
+            ProbesArg::On => Self::On,
+            ProbesArg::Off => Self::Off,
+        }
+    }
 }
 
 /// Longest time a stopping speaker stays.

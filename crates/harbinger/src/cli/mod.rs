@@ -10,6 +10,7 @@ pub mod completions;
 pub mod controller;
 pub mod crds;
 pub mod explain;
+pub mod health;
 mod live;
 pub mod metallb;
 pub mod moving;
@@ -50,6 +51,8 @@ pub enum Verb {
     Plan(plan::Args),
     /// Walk the path of a Service and name the first broken hop.
     Explain(explain::Args),
+    /// Say which nodes may get new connections as a running speaker sees them, and why.
+    Health(health::Args),
     /// Move what a Service announces to a named node, make before break.
     Move(moving::MoveArgs),
     /// Make the fewest moves after which no node carries more than its share.
@@ -103,6 +106,7 @@ pub fn run(cli: Cli) -> anyhow::Result<Verdict> {
         Verb::Run(args) => run::run(&args),
         Verb::Plan(args) => plan::run(&args),
         Verb::Explain(args) => explain::run(&args),
+        Verb::Health(args) => health::run(&args),
         Verb::Move(args) => moving::run_move(&args),
         Verb::Rebalance(args) => moving::run_rebalance(&args),
         Verb::Bgp(args) => bgp::run(&args),

@@ -138,6 +138,7 @@ pub(super) fn page(machine: &Controller, page: Page, leadership: &Leadership) ->
             machine.pending_writes(),
             machine.ledger(),
         ),
+        Page::Health => String::new(),
     }
 }
 

@@ -12,10 +12,12 @@ use engine::wire::WireConfig;
 use tokio::sync::{oneshot, watch};
 
 use super::{Ends, Process, members};
+use crate::admin::SPEAKER;
 use crate::cli;
 use crate::cli::args::{Announce, FastPathArg, Identity, Lease, Members};
 use crate::controller as controlling;
 use crate::speaker::brain;
+use crate::speaker::probe::Prober;
 use crate::speaker::wire::{self, WireReport};
 
 /// Stack of the wire thread, bytes: it has shallow calls and two buffers on the heap.
@@ -243,13 +245,14 @@ pub(super) async fn speaker(
             .await
             .unwrap_or_else(|_gone| Err(anyhow::anyhow!("it panicked")))
     });
-    let Ends { ready, questions } = process.role("speaker");
+    let Ends { ready, questions } = process.role(SPEAKER);
     let config = SpeakerConfig {
         lb_class: args.identity.class(),
         ignore_exclude: args.announce.ignore_exclude_lb,
         placement: args.announce.placement.into(),
         discovery: membership.discovery,
         secret_name: args.members.ml_secret_name.clone(),
+        probes: args.announce.probes.into(),
         ..SpeakerConfig::new(args.node.clone(), args.identity.namespace())
     };
     let setup = brain::Setup {
@@ -258,6 +261,7 @@ pub(super) async fn speaker(
         source,
         desired,
         report: told,
+        prober: Prober::start()?,
         timings: process.timings.clone(),
         ready,
         questions,

@@ -6,6 +6,9 @@ pub const STATUS_WRITTEN: &str = "harbinger_service_status_written_seconds";
 /// Histogram: change of a Service received → announced, seconds.
 pub const ANNOUNCED: &str = "harbinger_service_announced_seconds";
 
+/// Histogram: a probe began → result, seconds.
+pub const PROBED: &str = "harbinger_probe_seconds";
+
 /// What a metric is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {
@@ -110,5 +113,13 @@ names! {
     Moves = Counter "harbinger_moves_total", "Addresses that this node took or gave, by reason";
     MembersDatagrams = Counter "harbinger_members_datagrams_total", "Membership datagrams, by direction";
     MembersDropped = Counter "harbinger_members_dropped_total", "Membership datagrams that were not used, by reason";
+    NodeHealth = Gauge "harbinger_node_health", "1 for the state of each probed node, by node, family and state";
+    NodeWeight = Gauge "harbinger_node_weight_percent", "Share of new connections of a node that is well; less than 100 while it grows after a return";
+    ServiceServers = Gauge "harbinger_service_healthy_nodes", "Nodes that can serve, of each Service that is probed for itself";
+    Probes = Counter "harbinger_probes_total", "Health probes, by rung and result";
+    ProbesBudget = Gauge "harbinger_probes_per_second", "Health probes a second that the probed nodes and Services amount to";
+    ProbesInFlight = Gauge "harbinger_probes_in_flight", "Health probes that are being carried out";
+    ProbesUnused = Counter "harbinger_probes_unused_total", "Health probes that were late, lost or delayed, by which";
+    HealthChanges = Counter "harbinger_health_changes_total", "Changes of health of nodes and of Services on nodes";
     ProcessResidentMemoryBytes = Gauge "process_resident_memory_bytes", "Resident memory size in bytes";
 }

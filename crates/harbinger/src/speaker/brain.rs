@@ -3,6 +3,7 @@
 //! ```text
 //!   source ── Change (mpsc, 1,024, full = wait) ──►┌──────┐── watch<Arc<Desired>> ──► wire thread
 //!   wire thread ── watch<WireReport> ─────────────►│ loop │── Write ──► source (bounded)
+//!   probe thread ── Done (mpsc, 1,024) ───────────►│      │── Probe (mpsc, 512) ──► probe thread
 //!   admin ── Question (mpsc, 4) ──────────────────►└──────┘── watch<bool> ready
 //! ```
 //! With the API gone the loop simply hears nothing, and what is announced goes on. It may be stopped at any
@@ -28,6 +29,8 @@ use crate::admin::Question;
 use crate::controller::timeout;
 use crate::metrics::Timings;
 use crate::shutdown::Stop;
+use crate::speaker::health;
+use crate::speaker::probe::{Done, Prober};
 use crate::speaker::wire::WireReport;
 use crate::writes::{Writes, take_queued};
 
@@ -49,6 +52,8 @@ pub struct Setup {
     pub desired: watch::Sender<Arc<Desired>>,
     /// From the wire thread.
     pub report: watch::Receiver<WireReport>,
+    /// Carries probes out.
+    pub prober: Prober,
     /// Histograms.
     pub timings: Timings,
     /// The first plan is made.
@@ -75,6 +80,7 @@ pub async fn run(setup: Setup) -> anyhow::Result<()> {
         watching,
         desired: setup.desired,
         report: setup.report,
+        prober: setup.prober,
         timings: setup.timings,
         received: BTreeMap::new(),
         ready: setup.ready,
@@ -93,6 +99,7 @@ struct Loop {
     watching: JoinSet<()>,
     desired: watch::Sender<Arc<Desired>>,
     report: watch::Receiver<WireReport>,
+    prober: Prober,
     timings: Timings,
     /// When the Service of an address that is not announced yet was received.
     received: BTreeMap<IpAddr, Instant>,
@@ -114,6 +121,7 @@ impl Loop {
             let mut outcome = None;
             let mut question = None;
             let mut reported = false;
+            let mut probed = None;
             tokio::select! {
                 biased;
                 () = &mut stopping => return Ok(()),
@@ -128,6 +136,10 @@ impl Loop {
                         bail!("the source of changes ended");
                     }
                 }
+                done = self.prober.done() => match done {
+                    Some(done) => probed = Some(done),
+                    None => bail!("the probe thread ended"),
+                },
                 Some(ended) = self.writes.ended() => outcome = Some(ended),
                 Some(_) = self.watching.join_next() => return Err(anyhow!("a watch ended")),
                 asked = self.questions.recv(), if !self.questions.is_closed() => question = asked,
@@ -139,6 +151,7 @@ impl Loop {
                 self.machine.handle_outcome(ticket, ended, now);
                 outcome = self.writes.ended_already();
             }
+            self.take_probes(probed, now);
             take_queued(&mut batch, &mut self.changes, CHANGES_MAX);
             self.take(&mut batch, now);
             if reported {
@@ -147,6 +160,9 @@ impl Loop {
             self.machine.handle_timeout(now);
             self.machine.turn(now);
             self.publish();
+            while let Some(probe) = self.machine.poll_probe(now) {
+                self.prober.ask(probe);
+            }
             while let Some((ticket, write)) = self.machine.poll_write(now) {
                 self.writes.start(ticket, write);
             }
@@ -179,6 +195,18 @@ impl Loop {
             self.exclusion = text.map(str::to_owned);
             let list = self.exclusion.as_deref().map(exclusion::parse);
             self.machine.set_exclusion(list);
+        }
+    }
+
+    fn take_probes(&mut self, first: Option<Done>, now: Instant) {
+        let mut next = first;
+        while let Some(done) = next {
+            self.timings.probed.observe(done.took.as_secs_f64());
+            self.machine.handle_probe(done.id, &done.result, now);
+            next = self.prober.done_already();
+        }
+        while let Some(event) = self.machine.poll_health_event() {
+            health::tell(&self.node, &event);
         }
     }
 
@@ -251,7 +279,7 @@ impl Loop {
                 let _gone = sender.send(families);
             }
             Question::Page(page, sender) => {
-                let _gone = sender.send(report::page(&self.machine, page));
+                let _gone = sender.send(report::page(&self.machine, &self.node, page));
             }
             // Asked of the wire thread.
             Question::Sessions(..) | Question::Reset(..) => {}

@@ -403,6 +403,7 @@ impl Loop {
                     Page::World => format!("{:#?}", self.interfaces),
                     Page::Plan => format!("{:#?}", self.desired.borrow()),
                     Page::Facts => format!("{:#?}", self.wire.facts()),
+                    Page::Health => String::new(),
                 };
                 let _gone = sender.send(text);
             }

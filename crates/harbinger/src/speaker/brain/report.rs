@@ -1,6 +1,7 @@
 //! The speaker as numbers, pages and log lines.
 
 use std::net::IpAddr;
+use std::time::Instant;
 
 use engine::name::NamespacedName;
 use engine::plan::NodePlan;
@@ -46,6 +47,9 @@ pub(super) fn families(
         announced(machine, node),
         answering(machine, report),
     ]
+    .into_iter()
+    .chain(crate::speaker::health::families(machine))
+    .collect()
 }
 
 /// MetalLB's gauge of what is meant to be announced.
@@ -94,7 +98,7 @@ fn answering(machine: &Speaker, report: &WireReport) -> Family {
     Family::new(Name::SpeakerAnswering, samples.collect())
 }
 
-pub(super) fn page(machine: &Speaker, page: Page) -> String {
+pub(super) fn page(machine: &Speaker, node: &str, page: Page) -> String {
     match page {
         Page::World => format!("{:#?}", machine.world()),
         Page::Plan => format!(
@@ -104,6 +108,7 @@ pub(super) fn page(machine: &Speaker, page: Page) -> String {
             machine.problems()
         ),
         Page::Facts => format!("{:#?}", machine.facts()),
+        Page::Health => crate::speaker::health::json(machine, node, Instant::now()),
     }
 }
 
