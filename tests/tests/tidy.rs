@@ -66,6 +66,13 @@ fn allowed() -> BTreeMap<&'static str, (&'static [&'static str], Option<&'static
         ("cluster", (&["api", "engine"][..], None)),
         ("linux", (&[][..], None)),
         (
+            "dataplane",
+            (
+                &["engine", "linux"][..],
+                Some(&["ipnetwork", "thiserror"][..]),
+            ),
+        ),
+        (
             "harbinger",
             (
                 &[
@@ -82,6 +89,7 @@ fn allowed() -> BTreeMap<&'static str, (&'static [&'static str], Option<&'static
                     "bfd",
                     "bgp",
                     "cluster",
+                    "dataplane",
                     "engine",
                     "harbinger",
                     "l2",
