@@ -14,7 +14,7 @@ use crate::Error;
 use crate::fd::Ready;
 
 /// Bytes of a netlink message header.
-const HEADER_BYTES: usize = 16;
+pub(crate) const HEADER_BYTES: usize = 16;
 
 /// Bytes read at once. The kernel packs up to 32 KiB of a dump into one datagram.
 const DATAGRAM_BYTES: usize = 64 << 10;
@@ -197,7 +197,7 @@ fn walk(
     Walked::More
 }
 
-fn code(payload: &[u8]) -> i32 {
+pub(crate) fn code(payload: &[u8]) -> i32 {
     payload
         .get(..4)
         .and_then(|b| b.try_into().ok())
@@ -210,6 +210,8 @@ pub(crate) struct Header {
     pub(crate) kind: u16,
     pub(crate) flags: u16,
     pub(crate) sequence: u32,
+    /// The port of the socket that asked, in an answer or an event.
+    pub(crate) port: u32,
 }
 
 /// The messages of one datagram; ends at the first that does not fit.
@@ -226,6 +228,7 @@ impl<'a> Iterator for Messages<'a> {
             kind: u16_at(head, 4)?,
             flags: u16_at(head, 6)?,
             sequence: u32_at(head, 8)?,
+            port: u32_at(head, 12)?,
         };
         let next = len.checked_next_multiple_of(4)?;
         self.0 = self.0.get(next..).unwrap_or_default();
