@@ -16,7 +16,7 @@ struct Bench {
     admin: Admin,
     ready: watch::Sender<bool>,
     _layer: tracing_subscriber::reload::Layer<
-        tracing_subscriber::EnvFilter,
+        tracing_subscriber::filter::Targets,
         tracing_subscriber::Registry,
     >,
 }
