@@ -1,4 +1,4 @@
-//! What an operator looks at: `/metrics`, `/healthz`, `/readyz`, `/debug/{world,plan,facts,bgp,health}`, the log level,
+//! What an operator looks at: `/metrics`, `/healthz`, `/readyz`, `/debug/{world,plan,facts,bgp,health,front}`, the log level,
 //! and the reset of a session with a router.
 //!
 //! ```text
@@ -47,6 +47,8 @@ pub enum Page {
     Facts,
     /// The health of the nodes, as JSON; of the role `speaker` alone.
     Health,
+    /// The forward table, of the role `forward` alone.
+    Front,
 }
 
 /// Something asked of a role's loop, which never waits for whoever asked: that one may be gone by then.
@@ -67,6 +69,8 @@ pub const HEALTH_PATH: &str = "/debug/health";
 
 /// Name of the role that announces and probes.
 pub const SPEAKER: &str = "speaker";
+/// Name of the role that has the forward table.
+pub const FORWARD: &str = "forward";
 
 /// Questions waiting for one loop; more are refused, debug pages are for people.
 pub const QUESTIONS_MAX: usize = 4;
@@ -107,6 +111,7 @@ pub fn router(admin: Admin) -> Router {
         .route("/debug/plan", get(plan))
         .route("/debug/facts", get(facts))
         .route(HEALTH_PATH, get(node_health))
+        .route("/debug/front", get(front))
         .route("/debug/log-level", put(log_level))
         .route(bgp::PATH, get(bgp::show))
         .route(bgp::RESET_PATH, put(bgp::reset))
@@ -201,6 +206,20 @@ async fn node_health(State(admin): State<Admin>) -> Response {
         return (StatusCode::NOT_FOUND, "this process is no speaker\n").into_response();
     };
     match ask(role, |answer| Question::Page(Page::Health, answer)).await {
+        Ok(text) => {
+            let kind = [(header::CONTENT_TYPE, "application/json")];
+            (kind, text).into_response()
+        }
+        Err(error) => unavailable(role, &error),
+    }
+}
+
+/// JSON, of the one role that has it.
+async fn front(State(admin): State<Admin>) -> Response {
+    let Some(role) = admin.roles.iter().find(|role| role.name == FORWARD) else {
+        return (StatusCode::NOT_FOUND, "this process is no speaker\n").into_response();
+    };
+    match ask(role, |answer| Question::Page(Page::Front, answer)).await {
         Ok(text) => {
             let kind = [(header::CONTENT_TYPE, "application/json")];
             (kind, text).into_response()

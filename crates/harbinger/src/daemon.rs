@@ -41,9 +41,11 @@ pub fn controller(args: &cli::controller::Args, log: LogControl) -> anyhow::Resu
         preflight::cluster(&client, &namespace).await?;
         let seed = roles::seed(&args.identity)?;
         let source = roles::controller_source(client.clone(), args, seed)?;
+        let mut config = roles::controller_config(&args.identity, &args.ml_secret_name, false);
+        config.options.ip_mode = roles::ip_mode(args.outside);
         roles::controller(
             &mut process,
-            roles::controller_config(&args.identity, &args.ml_secret_name, false),
+            config,
             roles::identity(&args.identity)?,
             seed,
             source,
@@ -69,6 +71,7 @@ pub fn speaker(args: &cli::speaker::Args, log: LogControl) -> anyhow::Result<()>
             node: args.node_name.clone(),
             identity: &args.identity,
             announce: &args.announce,
+            fronting: &args.fronting,
             members: &args.members,
         };
         roles::speaker(&mut process, &speaker, seed, source).await?;
@@ -90,13 +93,16 @@ pub fn both(args: &cli::run::Args, log: LogControl) -> anyhow::Result<()> {
         let seed = roles::seed(&args.identity)?;
         let (controller, speaker, client) = roles::sources(args, seed).await?;
         let derive = args.dir.is_some();
-        let config = roles::controller_config(&args.identity, &args.members.ml_secret_name, derive);
+        let mut config =
+            roles::controller_config(&args.identity, &args.members.ml_secret_name, derive);
+        config.options.ip_mode = roles::ip_mode(args.fronting.outside);
         let identity = format!("{node}-{}", std::process::id());
         roles::controller(&mut process, config, identity, seed, controller);
         let speaking = roles::SpeakerArgs {
             node,
             identity: &args.identity,
             announce: &args.announce,
+            fronting: &args.fronting,
             members: &args.members,
         };
         roles::speaker(&mut process, &speaking, seed, speaker).await?;

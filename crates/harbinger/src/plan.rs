@@ -17,8 +17,10 @@ use std::sync::Arc;
 use engine::alloc::{self, Allocation, Change as Fate, Decision, Ledger};
 use engine::claims::Claims;
 use engine::config;
-use engine::elect::{self, ElectOptions, Placement};
+use engine::elect::{self, ElectOptions, Elector, Placement};
 use engine::facts::MembersView;
+use engine::forward::{self, Asked, Decided, ForwardOptions, ForwardTable, Traffic};
+use engine::health::HealthView;
 use engine::name::NamespacedName;
 use engine::plan::L2Entry;
 use engine::problem::{Problem, Severity};
@@ -50,6 +52,10 @@ pub struct Options {
     pub members: Option<BTreeSet<String>>,
     /// Services without clusterIPs get their families from their spec: manifests, not a server.
     pub derive_families: bool,
+    /// The name of a machine outside the cluster that announces; none: its nodes do.
+    pub outside: Option<String>,
+    /// Who takes the packets of Services that do not say.
+    pub traffic: Option<Traffic>,
 }
 
 /// The answer in the engine's types.
@@ -65,6 +71,8 @@ pub struct Plan {
     pub l2: Vec<L2Entry>,
     /// Which node tells which router what.
     pub bgp: Vec<NodeSession>,
+    /// What is fronted, by address and port, with every node that may be chosen.
+    pub front: ForwardTable,
     /// The fewest moves to the share, with what is held now.
     pub rebalance: Vec<elect::Move>,
     /// Everything that is wrong, sorted, each once.
@@ -114,7 +122,7 @@ pub fn plan(mut world: World, options: &Options) -> Plan {
         ignore_exclude: options.ignore_exclude,
         interfaces_known: false,
         lb_class: options.lb_class.clone(),
-        outside: None,
+        outside: options.outside.clone(),
     };
     let members = MembersView {
         claims: Arc::new(holders(&world, &options.namespace)),
@@ -126,6 +134,8 @@ pub fn plan(mut world: World, options: &Options) -> Plan {
     let namespace = options.namespace.as_str();
     let (bgp, more) = bgp::sessions(&world, &pools, &elector, &members, &elect, namespace);
     problems.extend(more);
+    let fronted = fronted(&world, &elector, options);
+    problems.extend(fronted.problems);
     if world.nodes.is_empty() {
         // Of no node nothing can be said (design/cli.md).
         l2.clear();
@@ -138,8 +148,29 @@ pub fn plan(mut world: World, options: &Options) -> Plan {
         allocation,
         l2,
         bgp,
+        front: fronted.table,
         problems,
     }
+}
+
+/// What is sent to which NodePorts, wherever it is announced: with no other facts every node is healthy.
+fn fronted(world: &World, elector: &Elector, options: &Options) -> Decided {
+    let services = world.services.iter();
+    let addresses = services.flat_map(|stored| stored.object.addresses());
+    forward::decide(&Asked {
+        node: options.outside.as_deref().unwrap_or_default(),
+        options: ForwardOptions {
+            outside: options.outside.is_some(),
+            traffic: options.traffic,
+            guard: false,
+        },
+        world,
+        elector,
+        health: &HealthView::default(),
+        addresses: &addresses.collect(),
+        interfaces: &BTreeSet::new(),
+        own_addresses: &BTreeSet::new(),
+    })
 }
 
 /// Puts every decision into its Service's status, as the server would show it; whether any differed.

@@ -20,6 +20,7 @@ pub(crate) trait Owning: AsRawFd + AsFd {}
 
 impl Owning for socket2::Socket {}
 impl Owning for netlink_sys::Socket {}
+impl Owning for std::os::fd::OwnedFd {}
 
 impl<T: Owning> Ready<T> {
     /// Registers a non-blocking descriptor with the current runtime.
@@ -44,6 +45,12 @@ impl<T: Owning> Ready<T> {
     /// Waits until a read could give data or an error is pending. Cancel safe.
     pub(crate) async fn readable(&self) -> io::Result<()> {
         self.0.ready(READ_OR_ERROR).await?.retain_ready();
+        Ok(())
+    }
+
+    /// Waits until something has come since the last wait. Cancel safe.
+    pub(crate) async fn changed(&self) -> io::Result<()> {
+        self.0.ready(READ_OR_ERROR).await?.clear_ready();
         Ok(())
     }
 

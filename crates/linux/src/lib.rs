@@ -25,6 +25,7 @@ mod netlink;
 pub mod nftables;
 pub mod packet;
 pub mod probe;
+pub mod readable;
 pub mod route;
 pub mod sched;
 mod sys;

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 
+use engine::forward::{ForwardOptions, Traffic};
+
 use crate::cli::metallb::{self, go_bool};
 use crate::telemetry::{Level, LogControl, LogFormat};
 
@@ -269,6 +271,58 @@ impl From<ProbesArg> for engine::speaker::Probes {
             ProbesArg::Auto => Self::Auto,
             ProbesArg::On => Self::On,
             ProbesArg::Off => Self::Off,
+        }
+    }
+}
+
+/// Who takes the packets of a Service that does not say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum TrafficArg {
+    /// The announcing node's own kube-proxy.
+    Node,
+    /// A healthy node, over its NodePort.
+    Front,
+}
+
+impl From<TrafficArg> for Traffic {
+    fn from(traffic: TrafficArg) -> Self {
+        match traffic {
+            TrafficArg::Node => Self::Node,
+            TrafficArg::Front => Self::Front,
+        }
+    }
+}
+
+/// Whether and how the NodePorts of the cluster are fronted.
+#[derive(Clone, Debug, Default, clap::Args)]
+#[command(next_help_heading = "Fronting NodePorts")]
+pub struct Fronting {
+    /// This machine is no node of the cluster: it sends what arrives to a healthy node, over its NodePort.
+    #[arg(long, value_parser = go_bool, num_args = 0..=1, require_equals = true,
+        default_missing_value = "true", default_value = "false", value_name = "BOOL")]
+    pub outside: bool,
+    /// Who takes the packets of Services without the annotation harbinger.dev/traffic [default: node; front with --outside].
+    #[arg(long, value_enum)]
+    pub traffic: Option<TrafficArg>,
+    /// Close the other ports of addresses that kube-proxy serves too.
+    #[arg(long, value_parser = go_bool, num_args = 0..=1, require_equals = true,
+        default_missing_value = "true", default_value = "false", value_name = "BOOL")]
+    pub guard: bool,
+    /// The forward table stays in the kernel when the process ends, for an upgrade.
+    #[arg(long)]
+    pub keep_on_exit: bool,
+    /// Switch forwarding of packets on where it is off.
+    #[arg(long)]
+    pub set_sysctls: bool,
+}
+
+impl Fronting {
+    /// As the engine takes it.
+    pub fn options(&self) -> ForwardOptions {
+        ForwardOptions {
+            outside: self.outside,
+            traffic: self.traffic.map(Into::into),
+            guard: self.guard,
         }
     }
 }

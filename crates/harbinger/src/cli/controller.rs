@@ -1,7 +1,7 @@
 //! `harbinger controller`: allocates addresses and writes statuses; several replicas, one leader.
 
 use crate::cli::args::{Identity, Kubeconfig, Lease, Logs, Ports, tell_notes};
-use crate::cli::metallb::{self, ControllerFlags, SharedFlags};
+use crate::cli::metallb::{self, ControllerFlags, SharedFlags, go_bool};
 use crate::output::Verdict;
 
 /// What MetalLB's controller takes, and ours.
@@ -22,6 +22,10 @@ pub struct Args {
     /// Leader election.
     #[command(flatten)]
     pub lease: Lease,
+    /// The speakers are machines outside the cluster that front its NodePorts: statuses say ipMode Proxy.
+    #[arg(long, value_parser = go_bool, num_args = 0..=1, require_equals = true,
+        default_missing_value = "true", default_value = "false", value_name = "BOOL")]
+    pub outside: bool,
     /// Name of the Secret with the membership key, created when absent; empty: none is created.
     #[arg(
         long,

@@ -96,6 +96,8 @@ pub fn answer(args: &Svc) -> anyhow::Result<Explanation> {
             .clone()
             .map(|names| names.into_iter().collect()),
         derive_families: origin == Origin::Manifests,
+        outside: None,
+        traffic: None,
     };
     let plan = plan::plan(world.clone(), &options);
     explain::explain(&world, &plan, &name, origin)

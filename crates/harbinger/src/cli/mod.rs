@@ -10,6 +10,7 @@ pub mod completions;
 pub mod controller;
 pub mod crds;
 pub mod explain;
+pub mod front;
 pub mod health;
 mod live;
 pub mod metallb;
@@ -59,6 +60,8 @@ pub enum Verb {
     Rebalance(moving::RebalanceArgs),
     /// Show the sessions of this node with its routers and what they were told; reset one.
     Bgp(bgp::Args),
+    /// Say what a running speaker has the kernel do with packets for the addresses it holds.
+    Front(front::Args),
     /// Say whether this host is fit, and what to do where it is not.
     Check(check::Args),
     /// Print the CustomResourceDefinitions, or install them over whatever is there.
@@ -110,6 +113,7 @@ pub fn run(cli: Cli) -> anyhow::Result<Verdict> {
         Verb::Move(args) => moving::run_move(&args),
         Verb::Rebalance(args) => moving::run_rebalance(&args),
         Verb::Bgp(args) => bgp::run(&args),
+        Verb::Front(args) => front::run(&args),
         Verb::Check(args) => check::run(&args),
         Verb::Crds(args) => crds::run(&args),
         Verb::Completions(args) => completions::run(&args),

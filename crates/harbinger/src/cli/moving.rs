@@ -251,6 +251,8 @@ impl Where {
             placement: Placement::Fair,
             members,
             derive_families: place.dir.is_some(),
+            outside: None,
+            traffic: None,
         };
         let plan = plan::plan(world, &options);
         Ok(Seen { plan, suspects })

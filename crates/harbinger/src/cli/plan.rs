@@ -8,7 +8,7 @@ use anyhow::bail;
 use engine::elect::Placement;
 use engine::world::World;
 
-use crate::cli::args::{NAMESPACE, PlacementArg};
+use crate::cli::args::{NAMESPACE, PlacementArg, TrafficArg};
 use crate::cli::metallb::go_bool;
 use crate::output::{self, Format, Verdict};
 use crate::plan::{self, Report};
@@ -35,6 +35,12 @@ pub struct Args {
     /// Which of several nodes answers for an address.
     #[arg(long, value_enum, default_value_t)]
     pub placement: PlacementArg,
+    /// Plan for a machine of this name that fronts the cluster from outside.
+    #[arg(long, value_name = "NAME")]
+    pub outside: Option<String>,
+    /// Who takes the packets of Services without the annotation harbinger.dev/traffic.
+    #[arg(long, value_enum)]
+    pub traffic: Option<TrafficArg>,
     /// The form of the answer.
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Format,
@@ -87,6 +93,8 @@ pub fn answer(args: &Args) -> anyhow::Result<Answer> {
                 .collect()
         }),
         derive_families: true,
+        outside: args.outside.clone(),
+        traffic: args.traffic.map(Into::into),
     };
     let plan = plan::plan(world, &options);
     let report = Report::new(&plan);

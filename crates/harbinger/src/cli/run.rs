@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 
-use crate::cli::args::{Announce, Identity, Kubeconfig, Lease, Logs, Members, Ports, tell_notes};
+use crate::cli::args::{
+    Announce, Fronting, Identity, Kubeconfig, Lease, Logs, Members, Ports, tell_notes,
+};
 use crate::output::Verdict;
 
 /// Both roles.
@@ -37,6 +39,9 @@ pub struct Args {
     /// Announcing.
     #[command(flatten)]
     pub announce: Announce,
+    /// Fronting.
+    #[command(flatten)]
+    pub fronting: Fronting,
     /// Membership.
     #[command(flatten)]
     pub members: Members,

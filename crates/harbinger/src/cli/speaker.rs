@@ -1,6 +1,8 @@
 //! `harbinger speaker`: announces addresses from this node.
 
-use crate::cli::args::{Announce, Identity, Kubeconfig, Logs, Members, Ports, tell_notes};
+use crate::cli::args::{
+    Announce, Fronting, Identity, Kubeconfig, Logs, Members, Ports, tell_notes,
+};
 use crate::cli::metallb::{SharedFlags, SpeakerFlags};
 use crate::output::Verdict;
 
@@ -26,6 +28,9 @@ pub struct Args {
     /// Announcing.
     #[command(flatten)]
     pub announce: Announce,
+    /// Fronting.
+    #[command(flatten)]
+    pub fronting: Fronting,
     /// Membership.
     #[command(flatten)]
     pub members: Members,

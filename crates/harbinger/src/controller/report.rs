@@ -139,6 +139,7 @@ pub(super) fn page(machine: &Controller, page: Page, leadership: &Leadership) ->
             machine.ledger(),
         ),
         Page::Health => String::new(),
+        Page::Front => String::new(),
     }
 }
 

@@ -6,17 +6,19 @@ use anyhow::Context;
 use cluster::{DirectoryConfig, DirectorySource, KubeConfig, KubeSource, Owner, Source};
 use engine::alloc;
 use engine::controller::ControllerConfig;
+use engine::forward::ForwardTable;
 use engine::lease::LeaseConfig;
 use engine::speaker::{Desired, SpeakerConfig};
 use engine::wire::WireConfig;
 use tokio::sync::{oneshot, watch};
 
 use super::{Ends, Process, members};
-use crate::admin::SPEAKER;
+use crate::admin::{FORWARD, SPEAKER};
 use crate::cli;
-use crate::cli::args::{Announce, FastPathArg, Identity, Lease, Members};
+use crate::cli::args::{Announce, FastPathArg, Fronting, Identity, Lease, Members};
 use crate::controller as controlling;
 use crate::speaker::brain;
+use crate::speaker::forward;
 use crate::speaker::probe::Prober;
 use crate::speaker::wire::{self, WireReport};
 
@@ -66,6 +68,12 @@ pub(super) fn controller_config(
         secret_name: Some(secret.to_owned()).filter(|name| !name.is_empty()),
         ..ControllerConfig::new(identity.namespace())
     }
+}
+
+/// `ipMode` of the statuses: what goes to an address from within the cluster is kube-proxy's, unless a machine
+/// before the cluster adds something to it (KEP-1860).
+pub(super) fn ip_mode(outside: bool) -> &'static str {
+    if outside { "Proxy" } else { "VIP" }
 }
 
 fn lease_config(lease: &Lease) -> anyhow::Result<LeaseConfig> {
@@ -206,6 +214,7 @@ pub(super) struct SpeakerArgs<'a> {
     pub(super) node: String,
     pub(super) identity: &'a Identity,
     pub(super) announce: &'a Announce,
+    pub(super) fronting: &'a Fronting,
     pub(super) members: &'a Members,
 }
 
@@ -245,8 +254,10 @@ pub(super) async fn speaker(
             .await
             .unwrap_or_else(|_gone| Err(anyhow::anyhow!("it panicked")))
     });
+    let table = forwarding(process, args.fronting, told.clone())?;
     let Ends { ready, questions } = process.role(SPEAKER);
     let config = SpeakerConfig {
+        forward: args.fronting.options(),
         lb_class: args.identity.class(),
         ignore_exclude: args.announce.ignore_exclude_lb,
         placement: args.announce.placement.into(),
@@ -260,6 +271,7 @@ pub(super) async fn speaker(
         seed: seed ^ SEED_SPEAKER,
         source,
         desired,
+        table,
         report: told,
         prober: Prober::start()?,
         timings: process.timings.clone(),
@@ -269,6 +281,46 @@ pub(super) async fn speaker(
     };
     process.part("the speaker", brain::run(setup));
     Ok(())
+}
+
+/// Starts the forward thread, which opens nothing before it is told to.
+fn forwarding(
+    process: &mut Process,
+    fronting: &Fronting,
+    wire: watch::Receiver<WireReport>,
+) -> anyhow::Result<watch::Sender<Arc<ForwardTable>>> {
+    let (table, wanted) = watch::channel(Arc::<ForwardTable>::default());
+    let Ends { ready, questions } = process.role(FORWARD);
+    let setup = forward::Setup {
+        options: forward::Options {
+            keep_on_exit: fronting.keep_on_exit,
+            set_sysctls: fronting.set_sysctls,
+        },
+        table: wanted,
+        wire,
+        ready,
+        questions,
+        stop: process.stop.clone(),
+    };
+    let (ending, ended) = oneshot::channel();
+    std::thread::Builder::new()
+        .name("forward".to_owned())
+        .stack_size(WIRE_STACK_BYTES)
+        .spawn(move || {
+            let result = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .map_err(anyhow::Error::new)
+                .and_then(|runtime| runtime.block_on(forward::run(setup)));
+            let _nobody_waits = ending.send(result);
+        })
+        .context("no thread for the forward table")?;
+    process.part("the forward thread", async move {
+        ended
+            .await
+            .unwrap_or_else(|_gone| Err(anyhow::anyhow!("it panicked")))
+    });
+    Ok(table)
 }
 
 /// Starts the thread; the receiver tells its end. What keeps it from starting is the error here.

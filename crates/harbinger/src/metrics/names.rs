@@ -121,5 +121,17 @@ names! {
     ProbesInFlight = Gauge "harbinger_probes_in_flight", "Health probes that are being carried out";
     ProbesUnused = Counter "harbinger_probes_unused_total", "Health probes that were late, lost or delayed, by which";
     HealthChanges = Counter "harbinger_health_changes_total", "Changes of health of nodes and of Services on nodes";
+    FrontPorts = Gauge "harbinger_front_ports", "Ports of Services in the forward table, by who takes their packets";
+    FrontTargets = Gauge "harbinger_front_targets", "1 for each node that new connections may go to, 0 for one that is down";
+    FrontFailing = Gauge "harbinger_front_failing", "1 while the kernel does not have the forward table that is wanted";
+    FrontTables = Counter "harbinger_front_tables_total", "Forward tables that were wanted, one after the other";
+    FrontFailures = Counter "harbinger_front_failures_total", "Times the forward table could not be applied or read";
+    FrontApplyMicros = Gauge "harbinger_front_apply_microseconds", "Microseconds that the last forward table took to apply";
+    FrontTransactions = Counter "harbinger_front_transactions_total", "Transactions of the forward table that the kernel took";
+    FrontChanges = Counter "harbinger_front_changes_total", "Elements, rules, chains and sets that changed in them";
+    FrontRepairs = Counter "harbinger_front_repairs_total", "Times another program's change of the forward table was undone";
+    FrontFlowsForgotten = Counter "harbinger_front_flows_forgotten_total", "Tracked connections that were deleted because their node is dead or drained";
+    ConntrackEntries = Gauge "harbinger_conntrack_entries", "Connections that the kernel tracks";
+    ConntrackMax = Gauge "harbinger_conntrack_entries_limit", "Connections that the kernel would track at most";
     ProcessResidentMemoryBytes = Gauge "process_resident_memory_bytes", "Resident memory size in bytes";
 }

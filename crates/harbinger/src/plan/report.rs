@@ -13,6 +13,8 @@ use engine::routes::Route;
 use engine::world::PoolStatus;
 use serde::Serialize;
 
+use crate::speaker::forward::words::{PortLine, port_line};
+
 use super::{NodeSession, POOL_ANNOTATION, Plan};
 
 /// The whole answer.
@@ -31,6 +33,9 @@ pub struct Report {
     pub l2: Vec<L2Line>,
     /// Every session of every node, by node and peer.
     pub bgp: Vec<BgpLine>,
+    /// Every fronted port by address, protocol and port, with the nodes behind it; absent where nothing is fronted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub front: Vec<PortLine>,
 }
 
 /// See [`Report::config`].
@@ -153,6 +158,7 @@ impl Report {
             services: plan.decisions.iter().map(service_line).collect(),
             l2,
             bgp: plan.bgp.iter().map(bgp_line).collect(),
+            front: plan.front.ports.iter().map(port_line).collect(),
         }
     }
 

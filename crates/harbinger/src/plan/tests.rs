@@ -58,6 +58,8 @@ fn args(paths: Vec<PathBuf>) -> Args {
         lb_class: None,
         ignore_exclude_lb: false,
         placement: PlacementArg::Fair,
+        outside: None,
+        traffic: None,
         output: Format::Json,
     }
 }

@@ -16,6 +16,9 @@ pub(super) fn text(report: &Report) -> String {
     if !report.bgp.is_empty() {
         section(&mut out, "TOLD TO ROUTERS", &bgp(report));
     }
+    if !report.front.is_empty() {
+        section(&mut out, "FRONTED", &front(report));
+    }
     section(&mut out, "POOLS", &pools(report));
     let _infallible = writeln!(out, "CONFIGURATION  {}", report.config.result);
     for problem in &report.config.problems {
@@ -109,6 +112,29 @@ fn bgp(report: &Report) -> Table {
             line.peer.clone(),
             list(line.prefixes.iter().map(|prefix| &prefix.prefix)),
             list(refused),
+        ]);
+    }
+    table
+}
+
+fn front(report: &Report) -> Table {
+    let mut table = table(&[
+        "ADDRESS",
+        "PORT",
+        "SERVICE",
+        "NODEPORT",
+        "NODES",
+        "ONLY FROM",
+    ]);
+    for line in &report.front {
+        let node_port = line.node_port.map(|port| port.to_string());
+        table.add_row([
+            line.address.clone(),
+            format!("{}/{}", line.port, line.protocol),
+            line.service.clone(),
+            node_port.unwrap_or_else(|| "-".to_owned()),
+            list(line.targets.iter().map(|target| &target.node)),
+            list(line.source_ranges.iter()),
         ]);
     }
     table

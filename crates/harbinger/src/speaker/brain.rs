@@ -2,8 +2,9 @@
 //!
 //! ```text
 //!   source ── Change (mpsc, 1,024, full = wait) ──►┌──────┐── watch<Arc<Desired>> ──► wire thread
-//!   wire thread ── watch<WireReport> ─────────────►│ loop │── Write ──► source (bounded)
+//!   wire thread ── watch<WireReport> ─────────────►│ loop │── watch<Arc<ForwardTable>> ──► forward thread
 //!   probe thread ── Done (mpsc, 1,024) ───────────►│      │── Probe (mpsc, 512) ──► probe thread
+//!                                                  │      │── Write ──► source (bounded)
 //!   admin ── Question (mpsc, 4) ──────────────────►└──────┘── watch<bool> ready
 //! ```
 //! With the API gone the loop simply hears nothing, and what is announced goes on. It may be stopped at any
@@ -20,6 +21,7 @@ use std::time::{Duration, Instant};
 use anyhow::{anyhow, bail};
 use cluster::{CHANGES_MAX, Source};
 use engine::facts::Facts;
+use engine::forward::ForwardTable;
 use engine::speaker::{Desired, KINDS, Speaker, SpeakerConfig};
 use engine::world::{Change, Delta};
 use tokio::sync::{mpsc, watch};
@@ -50,6 +52,8 @@ pub struct Setup {
     pub source: Arc<dyn Source>,
     /// To the wire thread.
     pub desired: watch::Sender<Arc<Desired>>,
+    /// To the forward thread.
+    pub table: watch::Sender<Arc<ForwardTable>>,
     /// From the wire thread.
     pub report: watch::Receiver<WireReport>,
     /// Carries probes out.
@@ -79,6 +83,7 @@ pub async fn run(setup: Setup) -> anyhow::Result<()> {
         changes,
         watching,
         desired: setup.desired,
+        table: setup.table,
         report: setup.report,
         prober: setup.prober,
         timings: setup.timings,
@@ -98,6 +103,7 @@ struct Loop {
     changes: mpsc::Receiver<Change>,
     watching: JoinSet<()>,
     desired: watch::Sender<Arc<Desired>>,
+    table: watch::Sender<Arc<ForwardTable>>,
     report: watch::Receiver<WireReport>,
     prober: Prober,
     timings: Timings,
@@ -241,6 +247,11 @@ impl Loop {
     }
 
     fn publish(&mut self) {
+        // Before the wire hears of an address: what arrives for it is then known.
+        let table = self.machine.forward();
+        if !Arc::ptr_eq(&self.table.borrow(), table) {
+            self.table.send_replace(Arc::clone(table));
+        }
         let desired = self.machine.desired();
         let announced = &self.report.borrow().facts.announced;
         // Only what this node means to announce and does not yet is waited for; before the first plan, all.

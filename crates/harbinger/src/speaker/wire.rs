@@ -404,6 +404,7 @@ impl Loop {
                     Page::Plan => format!("{:#?}", self.desired.borrow()),
                     Page::Facts => format!("{:#?}", self.wire.facts()),
                     Page::Health => String::new(),
+                    Page::Front => String::new(),
                 };
                 let _gone = sender.send(text);
             }

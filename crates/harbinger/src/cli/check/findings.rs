@@ -20,7 +20,30 @@ pub fn findings(host: &Host) -> Vec<Finding> {
     }));
     all.extend(usable(host));
     all.extend(settings(host));
+    all.extend(fronting(host));
     all.extend(others(host));
+    all
+}
+
+/// What stands in the way of fronting NodePorts; of no matter where nothing is fronted.
+fn fronting(host: &Host) -> Vec<Finding> {
+    let mut all = Vec::new();
+    if host.forwarding_off {
+        all.push(finding(
+            Level::Warning,
+            "forwarding",
+            "net.ipv4.ip_forward is 0: this host passes no packets on, so nothing can be fronted",
+            Some("`sysctl -w net.ipv4.ip_forward=1`, or --set-sysctls, where NodePorts are to be fronted".to_owned()),
+        ));
+    }
+    for chain in &host.dropping {
+        all.push(finding(
+            Level::Warning,
+            "firewall",
+            format!("the policy of chain {chain} is drop: what is fronted arrives only where a rule there accepts it"),
+            Some("let packets to the nodes' NodePorts, and their answers, through; Docker and ufw set such policies".to_owned()),
+        ));
+    }
     all
 }
 

@@ -7,6 +7,7 @@ use anyhow::Context;
 use engine::facts::Interface;
 use linux::probe::{self, Announcer, Port, Transport};
 
+use crate::speaker::forward::settings;
 use crate::speaker::interfaces::interfaces;
 
 /// What a port is for, the flag that changes it, and how it is bound.
@@ -61,6 +62,10 @@ pub struct Host {
     pub interfaces: BTreeMap<u32, Interface>,
     /// kube-proxy in IPVS mode was here.
     pub ipvs: bool,
+    /// net.ipv4.ip_forward is 0.
+    pub forwarding_off: bool,
+    /// Chains of other programs that drop what passes through by policy.
+    pub dropping: Vec<String>,
     /// Others that answer for addresses: process id, name, what it is.
     pub announcers: Vec<(u32, String, Announcer)>,
 }
@@ -104,6 +109,8 @@ impl Host {
             ports: tried.collect(),
             interfaces,
             ipvs: probe::ipvs_interface(),
+            forwarding_off: settings::is_off("net/ipv4/ip_forward"),
+            dropping: settings::dropping(),
             announcers,
         })
     }

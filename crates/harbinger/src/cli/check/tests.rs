@@ -104,6 +104,18 @@ fn every_fault_is_told_with_its_mend() {
             "process 9",
             "DaemonSet",
         ),
+        (
+            |host| host.forwarding_off = true,
+            Level::Warning,
+            "net.ipv4.ip_forward is 0",
+            "sysctl -w net.ipv4.ip_forward=1",
+        ),
+        (
+            |host| host.dropping = vec!["ip filter FORWARD".to_owned()],
+            Level::Warning,
+            "ip filter FORWARD is drop",
+            "NodePorts",
+        ),
     ];
     for (fault, level, seen, mend) in faults {
         let mut host = fit();

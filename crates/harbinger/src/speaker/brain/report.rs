@@ -109,6 +109,7 @@ pub(super) fn page(machine: &Speaker, node: &str, page: Page) -> String {
         ),
         Page::Facts => format!("{:#?}", machine.facts()),
         Page::Health => crate::speaker::health::json(machine, node, Instant::now()),
+        Page::Front => String::new(),
     }
 }
 
