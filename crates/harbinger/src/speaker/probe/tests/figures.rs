@@ -29,13 +29,12 @@ fn address(index: u16) -> IpAddr {
 
 /// All nodes in one listener on a thread of its own; the changing ones do what `act` says: 0 well, 1 leaving, 2 silent.
 fn nodes(act: Arc<AtomicUsize>) -> u16 {
-    let (sender, receiver) = std::sync::mpsc::channel();
+    let listener = std::net::TcpListener::bind("0.0.0.0:0").expect("a port");
+    listener.set_nonblocking(true).expect("a socket");
+    let port = listener.local_addr().expect("an address").port();
     std::thread::spawn(move || {
         run(async move {
-            let listener = TcpListener::bind("0.0.0.0:0").await.expect("a port");
-            sender
-                .send(listener.local_addr().expect("an address").port())
-                .expect("the test");
+            let listener = TcpListener::from_std(listener).expect("a listener");
             loop {
                 let (mut stream, _) = listener.accept().await.expect("a connection");
                 let act = Arc::clone(&act);
@@ -54,7 +53,7 @@ fn nodes(act: Arc<AtomicUsize>) -> u16 {
             }
         });
     });
-    receiver.recv().expect("the port")
+    port
 }
 
 /// Processor time of the thread of that name so far, of all of them in this process.
