@@ -332,6 +332,12 @@ fn frame(family: Family, table: &ForwardTable, policy: &Policy) -> Table {
         };
         frame.chains.insert(name, chain);
     }
+    fill(&mut frame, table, sources);
+    frame
+}
+
+/// The elements that belong to no front.
+fn fill(frame: &mut Table, table: &ForwardTable, sources: Vec<IpAddr>) {
     for name in &table.interfaces {
         // LIMIT: the kernel's names of interfaces have at most 15 octets.
         let mut octets = [0; 16];
@@ -339,14 +345,13 @@ fn frame(family: Family, table: &ForwardTable, policy: &Policy) -> Table {
             *to = from;
         }
         let key = Octets::new(&octets);
-        insert(&mut frame, SetName::Interfaces, key, Value::Member);
+        insert(frame, SetName::Interfaces, key, Value::Member);
     }
     for (n, address) in (0u32..).zip(sources) {
         let key = Octets::new(&n.to_ne_bytes());
         let value = Value::Data(Octets::address(address));
-        insert(&mut frame, SetName::Snat, key, value);
+        insert(frame, SetName::Snat, key, value);
     }
-    frame
 }
 
 fn slot_table(table: &mut Table, family: Family, set: &TargetSet, number: u32) {

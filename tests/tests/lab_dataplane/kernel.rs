@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dataplane::ruleset::SetName;
-use dataplane::{Backend, Config, Dataplane, Family, Kernel};
+use dataplane::{Backend, Config, Dataplane, Family, Kernel, Ruleset};
 use tests::lab::{self, Host};
 
 use crate::random::Walk;
@@ -51,6 +51,23 @@ fn listed(host: &Host, family: Family) -> Option<Vec<(String, usize)>> {
     Some(sets)
 }
 
+/// Compares sets and numbers of elements with what nft lists; how many tables it could list.
+fn nft_agrees(host: &Host, read: &Ruleset, when: &str) -> usize {
+    let mut lists = 0;
+    for (family, table) in &read.tables {
+        let sets = table.sets.iter();
+        let mut ours: Vec<(String, usize)> = sets
+            .map(|(name, set)| (name.to_string(), set.elements.len()))
+            .collect();
+        ours.sort();
+        if let Some(theirs) = listed(host, *family) {
+            assert_eq!(theirs, ours, "{when}: nft sees the same");
+            lists += 1;
+        }
+    }
+    lists
+}
+
 #[test]
 fn random_tables_are_in_the_kernel_as_compiled_after_each_step() {
     if !lab::ready() {
@@ -88,21 +105,9 @@ fn random_tables_are_in_the_kernel_as_compiled_after_each_step() {
                 "seed {seed} step {step}: equal, nothing is sent"
             );
             if step % 10 == 0 {
-                for (family, table) in &read.tables {
-                    let ours: Vec<(String, usize)> = table
-                        .sets
-                        .iter()
-                        .map(|(name, set)| (name.to_string(), set.elements.len()))
-                        .collect();
-                    let mut ours = ours;
-                    ours.sort();
-                    if let Some(theirs) = listed(&host, *family) {
-                        assert_eq!(theirs, ours, "seed {seed} step {step}: nft sees the same");
-                        lists += 1;
-                    }
-                }
+                lists += nft_agrees(&host, &read, &format!("seed {seed} step {step}"));
             }
-            // Half the time a new process takes over what the old one left.
+            // Now and then a new process takes over what the old one left.
             if step % 7 == 6 {
                 drop(plane);
                 plane = Dataplane::new(kernel(), Config::default(), now).expect("adopted");

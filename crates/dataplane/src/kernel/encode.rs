@@ -218,6 +218,14 @@ fn expression(a: &mut Attributes, family: Family, expr: &Expr) {
                 a.octets(1, value.as_slice());
             });
         }),
+        _ => choose(&mut named, family, expr),
+    }
+}
+
+/// The expressions that find and rewrite.
+fn choose(named: &mut dyn FnMut(&str, &dyn Fn(&mut Attributes)), family: Family, expr: &Expr) {
+    let number = u32::from(self::family(family));
+    match expr {
         Expr::Lookup {
             set,
             from,
@@ -250,16 +258,14 @@ fn expression(a: &mut Attributes, family: Family, expr: &Expr) {
             a.number(5, *seed).number(7, 0);
         }),
         Expr::Destination { address, port } => named("nat", &|a| {
-            a.number(1, 1)
-                .number(2, u32::from(super::encode::family(family)));
+            a.number(1, 1).number(2, number);
             a.number(3, register(*address)).number(5, register(*port));
         }),
         Expr::Source { address } => named("nat", &|a| {
-            a.number(1, 0)
-                .number(2, u32::from(super::encode::family(family)));
+            a.number(1, 0).number(2, number);
             a.number(3, register(*address));
         }),
-        _ => act(&mut named, expr),
+        _ => act(named, expr),
     }
 }
 
