@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use harbinger::speaker::forward::words::Shown;
 use tests::fleet::{self, Fleet, POOL, V4, V6, WITHIN};
-use tests::lab::{Capture, Echo, Topology, Web, client, eventually};
+use tests::lab::{Capture, Echo, Topology, Web, client};
 
 /// Nodes of the cluster; the box is the next host of the lab.
 pub(crate) const NODES: usize = 3;
@@ -23,7 +23,7 @@ pub(crate) const ANSWER: Duration = Duration::from_secs(2);
 pub(crate) struct Edge {
     pub(crate) fleet: Fleet,
     pub(crate) wire: Capture,
-    webs: Vec<Option<Web>>,
+    _webs: Vec<Web>,
     _echoes: Vec<Echo>,
 }
 
@@ -45,7 +45,7 @@ impl Edge {
         let any = |port| SocketAddr::new("::".parse().unwrap(), port);
         let nodes = &fleet.lab.nodes[..NODES];
         let webs = nodes.iter().map(|n| Web::start(n, any(NODE_PORT)).unwrap());
-        let webs = webs.map(Some).collect();
+        let webs = webs.collect();
         let echoes = nodes
             .iter()
             .map(|n| Echo::start(n, any(UDP_NODE_PORT)).unwrap());
@@ -55,7 +55,7 @@ impl Edge {
         let edge = Self {
             fleet,
             wire,
-            webs,
+            _webs: webs,
             _echoes: echoes,
         };
         edge.wait_for("the table", |shown| {
@@ -133,20 +133,6 @@ impl Edge {
             }
         }
         seen
-    }
-
-    /// Nothing listens on the node's NodePort any more.
-    pub(crate) fn close(&mut self, node: usize) {
-        self.webs[node].take().unwrap().stop();
-    }
-
-    /// It listens again.
-    pub(crate) fn open(&mut self, node: usize) {
-        let any = SocketAddr::new("::".parse().unwrap(), NODE_PORT);
-        let host = &self.fleet.lab.nodes[node];
-        self.webs[node] = Some(eventually(WITHIN, "the port is free", || {
-            Web::start(host, any).ok()
-        }));
     }
 }
 
