@@ -93,6 +93,11 @@ impl Sim {
         if since.is_none_or(|since| *since + FIRST_USE > self.now) {
             return;
         }
+        // Nobody could have answered for it until just now: how soon somebody does is another checker's.
+        let silent = self.checks.unanswered.get(&address);
+        if silent.is_some_and(|since| *since + FIRST_USE < self.now) {
+            return;
+        }
         if let Some(node) = self.ready_candidate(address) {
             let name = &self.nodes[node].name;
             let text = format!(

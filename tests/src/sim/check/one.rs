@@ -231,6 +231,14 @@ impl Sim {
                 let names: Vec<String> = here.iter().map(name).collect();
                 let right = match (here.as_slice(), one.candidates.is_empty()) {
                     ([], true) => true,
+                    // To those with another key the others are strangers that have the address.
+                    ([], false) => {
+                        nodes.is_some_and(|nodes| !nodes.is_empty())
+                            && one
+                                .candidates
+                                .iter()
+                                .any(|n| self.holds_back(*n, one.address))
+                    }
                     ([holder], false) => {
                         one.candidates.contains(holder)
                             && (self.placement == Placement::Fair || one.owner == Some(*holder))
@@ -255,6 +263,15 @@ impl Sim {
             }
         }
         None
+    }
+
+    /// A node does not announce an address because a stranger has it.
+    fn holds_back(&self, node: usize, address: IpAddr) -> bool {
+        let process = self.nodes[node].process.as_ref();
+        process.is_some_and(|process| {
+            let mut all = process.wire.responders().flat_map(|(_, r)| r.in_use());
+            all.any(|(other, _)| other == address)
+        })
     }
 
     fn answered_by(&self, members: &BTreeSet<usize>) -> BTreeSet<IpAddr> {
