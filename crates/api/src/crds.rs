@@ -25,6 +25,7 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
         crate::BFDProfile::crd(),
         crate::BGPAdvertisement::crd(),
         peer.expect("both versions of BGPPeer have one group, kind and scope"),
+        crate::BGPSessionState::crd(),
         crate::Community::crd(),
         crate::ConfigurationState::crd(),
         crate::IPAddressPool::crd(),

@@ -21,6 +21,7 @@
 mod bfd_profile;
 mod bgp_advertisement;
 mod bgp_peer;
+mod bgp_session_state;
 mod bounds;
 mod community;
 mod configuration_state;
@@ -39,6 +40,7 @@ mod validate;
 pub use bfd_profile::{BFDProfile, BFDProfileSpec, BFDProfileStatus};
 pub use bgp_advertisement::{BGPAdvertisement, BGPAdvertisementSpec, BGPAdvertisementStatus};
 pub use bgp_peer::{BGPPeer, BGPPeerSpec, BGPPeerStatus};
+pub use bgp_session_state::{BGPSessionState, BGPSessionStateSpec, BGPSessionStateStatus};
 pub use community::{Community, CommunityAlias, CommunitySpec, CommunityStatus};
 pub use configuration_state::{
     ConfigurationState, ConfigurationStateSpec, ConfigurationStateStatus,
@@ -57,5 +59,8 @@ pub use service_l2_status::{
 };
 pub use validate::{FieldError, apply_defaults, validate};
 
-/// The API group of every kind here.
+/// The API group of the kinds that MetalLB has.
 pub const GROUP: &str = "metallb.io";
+
+/// The API group of the kinds that only we have.
+pub const OWN_GROUP: &str = "harbinger.dev";

@@ -24,6 +24,7 @@ pub(crate) mod protobuf;
 mod secret;
 mod selector;
 mod service;
+mod session_state;
 #[cfg(test)]
 mod tests;
 

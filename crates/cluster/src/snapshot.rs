@@ -100,6 +100,7 @@ snapshot! {
     config_maps: ConfigMap,
     l2_statuses: L2Status,
     bgp_statuses: BgpStatus,
+    session_states: SessionState,
     configuration_states: ConfigurationState,
 }
 

@@ -29,6 +29,8 @@ const KINDS: &[Kind] = &[
     Kind::Service,
     Kind::IpAddressPool,
     Kind::ServiceL2Status,
+    Kind::ServiceBgpStatus,
+    Kind::BgpSessionState,
     Kind::ConfigurationState,
 ];
 /// Longest status that is read, bytes; one is a few hundred.
@@ -36,7 +38,13 @@ const STATUS_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Kinds that no manifest defines: Harbinger makes and removes the whole object.
 pub(crate) fn stands_alone(kind: Kind) -> bool {
-    matches!(kind, Kind::ServiceL2Status | Kind::ConfigurationState)
+    matches!(
+        kind,
+        Kind::ServiceL2Status
+            | Kind::ServiceBgpStatus
+            | Kind::BgpSessionState
+            | Kind::ConfigurationState
+    )
 }
 
 /// Tells one content of a file from the next without reading it.

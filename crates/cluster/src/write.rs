@@ -2,7 +2,7 @@
 
 use engine::name::NamespacedName;
 use engine::world::PoolStatus;
-use engine::write::{ConfigurationStateValue, EVENT_NOTE_BYTES_MAX};
+use engine::write::{ConfigurationStateValue, EVENT_NOTE_BYTES_MAX, SessionStateValue};
 use serde_json::{Value, json};
 
 /// `status` of an IPAddressPool.
@@ -15,7 +15,7 @@ pub(crate) fn pool_status(status: &PoolStatus) -> Value {
     })
 }
 
-/// Labels of a ServiceL2Status.
+/// Labels of a ServiceL2Status, and of a ServiceBGPStatus.
 pub(crate) fn l2_labels(node: &str, service: &NamespacedName) -> Value {
     json!({
         "metallb.io/node": node,
@@ -35,6 +35,46 @@ pub(crate) fn l2_status(node: &str, service: &NamespacedName, interfaces: &[Stri
         "serviceName": service.name.as_str(),
         "serviceNamespace": service.namespace.as_str(),
         "interfaces": interfaces,
+    })
+}
+
+/// Labels of the ServiceBGPStatus of a Service, or of a whole node.
+pub(crate) fn bgp_labels(node: &str, service: &NamespacedName) -> Value {
+    match service.name.is_empty() {
+        true => json!({"metallb.io/node": node}),
+        false => l2_labels(node, service),
+    }
+}
+
+/// `status` of a ServiceBGPStatus; one of a whole node names no Service.
+pub(crate) fn bgp_status(node: &str, service: &NamespacedName, peers: &[String]) -> Value {
+    let mut status = json!({"node": node, "peers": peers});
+    if !service.name.is_empty() {
+        status["serviceName"] = json!(&*service.name);
+        status["serviceNamespace"] = json!(&*service.namespace);
+    }
+    status
+}
+
+/// Labels of a BGPSessionState.
+pub(crate) fn session_labels(state: &SessionStateValue) -> Value {
+    json!({"harbinger.dev/node": state.node, "harbinger.dev/peer": state.peer})
+}
+
+/// `status` of a BGPSessionState; since when is the wall clock's.
+pub(crate) fn session_status(state: &SessionStateValue) -> Value {
+    json!({
+        "node": state.node,
+        "peer": state.peer,
+        "neighbor": state.neighbor,
+        "vrf": state.vrf,
+        "bgpStatus": state.bgp,
+        "bfdStatus": state.bfd,
+        "lastError": match state.last_error.as_str() {
+            "" => Value::Null,
+            text => json!(text),
+        },
+        "since": crate::clock::now_seconds_text(),
     })
 }
 

@@ -94,6 +94,22 @@ pub struct Conflict {
     pub kind: ConflictKind,
 }
 
+/// A session with a router, as far as people are told of it by an object.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SessionFact {
+    /// Address and port, or the interface of an unnumbered peer.
+    pub neighbor: String,
+    /// The VRF; none: the default one.
+    pub vrf: Option<String>,
+    /// `Established`; `Active` while it is tried, and `Idle` while it is not. The states in
+    /// between are not told: a router that is away would cost a write every few seconds.
+    pub bgp: &'static str,
+    /// `Up`, `Down`, `Init`, `AdminDown`; `N/A` without BFD.
+    pub bfd: &'static str,
+    /// What last went wrong, in words; empty while it is established and when nothing did.
+    pub last_error: String,
+}
+
 /// Everything the speaker's decisions take from the node.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
@@ -105,4 +121,6 @@ pub struct Facts {
     pub announced: BTreeMap<u32, BTreeSet<IpAddr>>,
     /// Conflicts over addresses, and how often each is to have been told.
     pub conflicts: Arc<BTreeMap<Conflict, u64>>,
+    /// Sessions with routers, by name of the BGPPeer.
+    pub sessions: Arc<BTreeMap<String, SessionFact>>,
 }

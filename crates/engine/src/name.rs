@@ -164,6 +164,8 @@ pub enum Kind {
     ServiceL2Status,
     /// metallb.io ServiceBGPStatus.
     ServiceBgpStatus,
+    /// harbinger.dev BGPSessionState.
+    BgpSessionState,
     /// metallb.io ConfigurationState.
     ConfigurationState,
 }
@@ -187,6 +189,7 @@ impl Kind {
             Self::ConfigMap => "ConfigMap",
             Self::ServiceL2Status => "ServiceL2Status",
             Self::ServiceBgpStatus => "ServiceBGPStatus",
+            Self::BgpSessionState => "BGPSessionState",
             Self::ConfigurationState => "ConfigurationState",
         }
     }

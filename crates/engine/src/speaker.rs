@@ -9,6 +9,7 @@
 //!   Change, Facts ──► Speaker ──► Desired (to the wire), writes (to the cluster)
 //! ```
 
+mod bgp_statuses;
 mod conflicts;
 mod desired;
 mod discovery;
@@ -20,6 +21,7 @@ mod statuses;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use bgp_statuses::BgpStatusMode;
 pub use desired::{Desired, MemberKeys};
 pub use discovery::Discovery;
 pub use probing::Probes;
@@ -35,6 +37,7 @@ use crate::problem::{Problem, Severity, reason};
 use crate::routes::{Routes, Session};
 use crate::world::{Change, Touched, World};
 use crate::write::{Outcome, Queue, QueueConfig, Ticket, Write};
+use bgp_statuses::BgpStatuses;
 use forwarding::Forwarding;
 use own::Own;
 use probing::Probing;
@@ -57,6 +60,8 @@ pub struct SpeakerConfig {
     pub ignore_exclude: bool,
     /// How the owner is picked.
     pub placement: Placement,
+    /// Whether ServiceBGPStatuses are written.
+    pub bgp_statuses: BgpStatusMode,
     /// Where members are found.
     pub discovery: Discovery,
     /// Name of the Secret with the membership key.
@@ -78,6 +83,7 @@ impl SpeakerConfig {
             lb_class: None,
             ignore_exclude: false,
             placement: Placement::Fair,
+            bgp_statuses: BgpStatusMode::Auto,
             discovery: Discovery::Off,
             secret_name: "memberlist".into(),
             queue: QueueConfig::default(),
@@ -103,6 +109,8 @@ pub const KINDS: &[Kind] = &[
     Kind::Secret,
     Kind::ConfigMap,
     Kind::ServiceL2Status,
+    Kind::ServiceBgpStatus,
+    Kind::BgpSessionState,
     Kind::ConfigurationState,
 ];
 
@@ -146,6 +154,7 @@ pub struct Speaker {
     exclusion_error: Option<String>,
     own: Own,
     statuses: Statuses,
+    bgp_statuses: BgpStatuses,
     forwarding: Forwarding,
     probing: Probing,
     told_conflicts: Arc<BTreeMap<Conflict, u64>>,
@@ -166,6 +175,7 @@ struct Stale {
     members: bool,
     world: bool,
     statuses: BTreeSet<NamespacedName>,
+    session_states: bool,
     configuration_state: bool,
 }
 
@@ -193,6 +203,7 @@ impl Speaker {
             exclusion_error: None,
             own: Own::default(),
             statuses: Statuses::default(),
+            bgp_statuses: BgpStatuses::default(),
             forwarding: Forwarding::default(),
             probing: Probing::new(seed),
             told_conflicts: Arc::default(),
@@ -204,6 +215,7 @@ impl Speaker {
                 members: true,
                 world: true,
                 statuses: BTreeSet::new(),
+                session_states: false,
                 configuration_state: true,
             },
             planned: false,
@@ -246,6 +258,15 @@ impl Speaker {
                         .extend(self.statuses.services().cloned());
                 }
             }
+            Some(Kind::ServiceBgpStatus) => {
+                let (world, node) = (&self.world, &self.config.node);
+                self.bgp_statuses
+                    .seen(world, touched, node, &mut self.queue);
+            }
+            Some(Kind::BgpSessionState) => {
+                self.stale.session_states = true;
+                self.session_states_seen(touched);
+            }
             Some(Kind::ConfigurationState) => {
                 self.stale.configuration_state = true;
                 self.statuses
@@ -267,6 +288,7 @@ impl Speaker {
     pub fn handle_facts(&mut self, facts: Facts) {
         self.stale.interfaces |= self.facts.interfaces != facts.interfaces;
         self.stale.members |= self.facts.members != facts.members;
+        self.stale.session_states |= self.facts.sessions != facts.sessions;
         self.facts = facts;
     }
 
@@ -325,6 +347,10 @@ impl Speaker {
         self.decide_forward(changed);
         self.tell_conflicts();
         self.want_statuses(now);
+        self.want_bgp_statuses(config || world, now);
+        if std::mem::take(&mut self.stale.session_states) {
+            self.want_session_states(now);
+        }
         if std::mem::take(&mut self.stale.configuration_state) {
             self.want_configuration_state(now);
         }

@@ -41,6 +41,24 @@ pub enum Write {
     },
     /// Delete a ServiceL2Status.
     DeleteL2Status(NamespacedName),
+    /// Create or update this node's ServiceBGPStatus for a Service (`generateName: bgp-`); with
+    /// an empty name of the Service the one of the whole node.
+    BgpStatus {
+        /// Object to patch.
+        existing: Option<NamespacedName>,
+        /// The node that announces.
+        node: String,
+        /// The Service.
+        service: NamespacedName,
+        /// BGPPeers that are told, sorted.
+        peers: Vec<String>,
+    },
+    /// Delete a ServiceBGPStatus.
+    DeleteBgpStatus(NamespacedName),
+    /// Create or update a BGPSessionState.
+    SessionState(SessionStateValue),
+    /// Delete a BGPSessionState.
+    DeleteSessionState(NamespacedName),
     /// Create or update a ConfigurationState.
     ConfigurationState(ConfigurationStateValue),
     /// Create the membership Secret if it is absent (16 random bytes, raw base64, drawn by the shell).
@@ -97,6 +115,27 @@ pub struct ConfigurationStateValue {
     pub condition: &'static str,
     /// Condition reason: `Reconciled`, `ConfigurationError`, `UnknownError`.
     pub reason: &'static str,
+}
+
+/// A BGPSessionState as it should be.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SessionStateValue {
+    /// The object, in our namespace.
+    pub name: NamespacedName,
+    /// This node.
+    pub node: String,
+    /// The BGPPeer.
+    pub peer: String,
+    /// Address and port, or the interface.
+    pub neighbor: String,
+    /// The VRF.
+    pub vrf: Option<String>,
+    /// See [`crate::facts::SessionFact::bgp`].
+    pub bgp: String,
+    /// See [`crate::facts::SessionFact::bfd`].
+    pub bfd: String,
+    /// In words; empty: nothing.
+    pub last_error: String,
 }
 
 /// How a write ended.

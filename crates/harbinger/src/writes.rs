@@ -124,6 +124,10 @@ fn kind(write: &Write) -> &'static str {
         Write::Event(_) => "event",
         Write::L2Status { .. } => "l2Status",
         Write::DeleteL2Status(_) => "deleteL2Status",
+        Write::BgpStatus { .. } => "bgpStatus",
+        Write::DeleteBgpStatus(_) => "deleteBgpStatus",
+        Write::SessionState(_) => "sessionState",
+        Write::DeleteSessionState(_) => "deleteSessionState",
         Write::ConfigurationState(_) => "configurationState",
         Write::MembershipSecret(_) => "membershipSecret",
     }

@@ -118,6 +118,8 @@ fn listing(world: &World) -> Vec<Change> {
         Change::Secret(reset(&world.secrets)),
         Change::ConfigMap(reset(&world.config_maps)),
         Change::L2Status(reset(&world.l2_statuses)),
+        Change::BgpStatus(reset(&world.bgp_statuses)),
+        Change::SessionState(reset(&world.session_states)),
         Change::ConfigurationState(reset(&world.configuration_states)),
     ]
 }

@@ -501,6 +501,7 @@ impl Sim {
                 members,
                 announced: facts.announced.clone(),
                 conflicts: Arc::clone(&facts.conflicts),
+                ..Facts::default()
             });
         }
         process.speaker.handle_timeout(now);

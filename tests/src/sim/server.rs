@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 /// The kinds that are served, by index.
-pub(super) const KINDS: [Kind; 15] = [
+pub(super) const KINDS: [Kind; 17] = [
     Kind::Namespace,
     Kind::Node,
     Kind::IpAddressPool,
@@ -30,6 +30,8 @@ pub(super) const KINDS: [Kind; 15] = [
     Kind::BgpPeer,
     Kind::BfdProfile,
     Kind::Community,
+    Kind::ServiceBgpStatus,
+    Kind::BgpSessionState,
 ];
 
 pub(super) const SERVICES: usize = 4;
@@ -348,6 +350,8 @@ fn reset(world: &World, kind: Kind, epoch: u64) -> Change {
         Kind::BgpPeer => Change::BgpPeer(all(&world.bgp_peers, epoch)),
         Kind::BfdProfile => Change::BfdProfile(all(&world.bfd_profiles, epoch)),
         Kind::Community => Change::Community(all(&world.communities, epoch)),
+        Kind::ServiceBgpStatus => Change::BgpStatus(all(&world.bgp_statuses, epoch)),
+        Kind::BgpSessionState => Change::SessionState(all(&world.session_states, epoch)),
         _ => Change::ConfigurationState(all(&world.configuration_states, epoch)),
     }
 }

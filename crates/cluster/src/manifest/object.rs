@@ -196,6 +196,7 @@ fn known(version: &str, kind: &str) -> Option<Kind> {
         ("metallb.io/v1beta1", "Community") => Kind::Community,
         ("metallb.io/v1beta1", "ServiceL2Status") => Kind::ServiceL2Status,
         ("metallb.io/v1beta1", "ServiceBGPStatus") => Kind::ServiceBgpStatus,
+        ("harbinger.dev/v1alpha1", "BGPSessionState") => Kind::BgpSessionState,
         ("metallb.io/v1beta1", "ConfigurationState") => Kind::ConfigurationState,
         _ => return None,
     })

@@ -176,6 +176,7 @@ impl KubeSource {
             Kind::BfdProfile => self.spawn::<world::BfdProfile>(changes, tasks),
             Kind::Community => self.spawn::<world::Community>(changes, tasks),
             Kind::ServiceBgpStatus => self.spawn::<world::BgpStatus>(changes, tasks),
+            Kind::BgpSessionState => self.spawn::<world::SessionState>(changes, tasks),
         }
     }
 

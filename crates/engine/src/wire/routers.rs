@@ -10,6 +10,7 @@
 //!   connected, bytes, closed, BFD datagrams ──► Routers ──► events, views
 //! ```
 
+mod facts;
 mod neighbors;
 mod place;
 mod router;

@@ -144,10 +144,34 @@ pub struct BgpStatus {
     pub has_status: bool,
 }
 
+/// `harbinger.dev/v1alpha1` BGPSessionState as last seen.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SessionState {
+    /// Its name.
+    pub name: NamespacedName,
+    /// `status.node`.
+    pub node: String,
+    /// `status.peer`: the BGPPeer.
+    pub peer: String,
+    /// `status.bgpStatus`.
+    pub bgp: String,
+    /// `status.bfdStatus`.
+    pub bfd: String,
+    /// `status.lastError`.
+    pub last_error: String,
+}
+
 macro_rules! named {
     ($($type:ty),*) => { $(impl Object for $type {
         fn name(&self) -> &NamespacedName { &self.name }
     })* };
 }
 
-named!(BgpPeer, BgpAdvertisement, BfdProfile, Community, BgpStatus);
+named!(
+    BgpPeer,
+    BgpAdvertisement,
+    BfdProfile,
+    Community,
+    BgpStatus,
+    SessionState
+);

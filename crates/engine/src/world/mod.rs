@@ -139,6 +139,7 @@ pub struct World {
     pub config_maps: Store<ConfigMap>,
     pub l2_statuses: Store<L2Status>,
     pub bgp_statuses: Store<BgpStatus>,
+    pub session_states: Store<SessionState>,
     pub configuration_states: Store<ConfigurationState>,
     unreadable: BTreeMap<(Kind, NamespacedName), Problem>,
     source_problems: Vec<Problem>,
@@ -179,6 +180,7 @@ impl World {
             Change::ConfigMap(delta) => into!(Kind::ConfigMap, config_maps, delta),
             Change::L2Status(delta) => into!(Kind::ServiceL2Status, l2_statuses, delta),
             Change::BgpStatus(delta) => into!(Kind::ServiceBgpStatus, bgp_statuses, delta),
+            Change::SessionState(delta) => into!(Kind::BgpSessionState, session_states, delta),
             Change::ConfigurationState(delta) => {
                 into!(Kind::ConfigurationState, configuration_states, delta)
             }
@@ -244,6 +246,7 @@ impl World {
                 Kind::Secret => self.secrets.epoch(),
                 Kind::ConfigMap => self.config_maps.epoch(),
                 Kind::ServiceL2Status => self.l2_statuses.epoch(),
+                Kind::BgpSessionState => self.session_states.epoch(),
                 Kind::ConfigurationState => self.configuration_states.epoch(),
                 Kind::BgpAdvertisement => self.bgp_advertisements.epoch(),
                 Kind::BgpPeer => self.bgp_peers.epoch(),

@@ -85,6 +85,8 @@ pub enum Change {
     L2Status(Delta<L2Status>),
     /// ServiceBGPStatuses.
     BgpStatus(Delta<BgpStatus>),
+    /// harbinger.dev BGPSessionState.
+    SessionState(Delta<super::SessionState>),
     /// ConfigurationStates.
     ConfigurationState(Delta<ConfigurationState>),
     /// An object that cannot be converted: absent, with this problem, until it is

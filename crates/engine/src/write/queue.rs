@@ -19,6 +19,14 @@ pub enum WriteKey {
     L2Status(NamespacedName),
     /// A ServiceL2Status to delete.
     DeleteL2Status(NamespacedName),
+    /// ServiceBGPStatus of this node for a Service.
+    BgpStatus(NamespacedName),
+    /// A ServiceBGPStatus to delete.
+    DeleteBgpStatus(NamespacedName),
+    /// A BGPSessionState.
+    SessionState(NamespacedName),
+    /// A BGPSessionState to delete.
+    DeleteSessionState(NamespacedName),
     /// The membership Secret.
     Secret(NamespacedName),
     /// A ConfigurationState.
@@ -35,6 +43,10 @@ impl WriteKey {
             Write::PoolStatus { name, .. } => Self::Pool(name.clone()),
             Write::L2Status { service, .. } => Self::L2Status(service.clone()),
             Write::DeleteL2Status(name) => Self::DeleteL2Status(name.clone()),
+            Write::BgpStatus { service, .. } => Self::BgpStatus(service.clone()),
+            Write::DeleteBgpStatus(name) => Self::DeleteBgpStatus(name.clone()),
+            Write::SessionState(value) => Self::SessionState(value.name.clone()),
+            Write::DeleteSessionState(name) => Self::DeleteSessionState(name.clone()),
             Write::ConfigurationState(value) => Self::ConfigurationState(value.name.clone()),
             Write::MembershipSecret(name) => Self::Secret(name.clone()),
             Write::Event(_) => return None,
@@ -45,7 +57,12 @@ impl WriteKey {
     fn class(&self) -> u8 {
         match self {
             Self::Service(_) | Self::L2Status(_) | Self::DeleteL2Status(_) | Self::Secret(_) => 0,
-            Self::ConfigurationState(_) | Self::Pool(_) => 1,
+            Self::BgpStatus(_)
+            | Self::DeleteBgpStatus(_)
+            | Self::SessionState(_)
+            | Self::DeleteSessionState(_)
+            | Self::ConfigurationState(_)
+            | Self::Pool(_) => 1,
         }
     }
 }

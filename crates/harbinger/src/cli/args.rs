@@ -231,6 +231,28 @@ pub enum FastPathArg {
     Off,
 }
 
+/// Whether ServiceBGPStatuses are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum BgpStatusArg {
+    /// While Services times nodes are at most 5,000; above that one for each node.
+    #[default]
+    Auto,
+    /// One for each Service and node, as MetalLB.
+    Always,
+    /// None.
+    Never,
+}
+
+impl From<BgpStatusArg> for engine::speaker::BgpStatusMode {
+    fn from(arg: BgpStatusArg) -> Self {
+        match arg {
+            BgpStatusArg::Auto => Self::Auto,
+            BgpStatusArg::Always => Self::Always,
+            BgpStatusArg::Never => Self::Never,
+        }
+    }
+}
+
 /// What only speakers have.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Announcing")]
@@ -245,6 +267,9 @@ pub struct Announce {
     /// Whether plain ARP requests are answered inside the kernel, by a BPF program that this process leases.
     #[arg(long, value_enum, default_value_t)]
     pub arp_fast_path: FastPathArg,
+    /// Whether ServiceBGPStatus objects are written.
+    #[arg(long, value_enum, default_value_t)]
+    pub bgp_status: BgpStatusArg,
     /// After a stop that handed addresses over, how long the process stays, silent: 0s to 300s.
     #[arg(long, default_value = "5s", value_parser = duration, value_name = "DURATION")]
     pub linger: Duration,

@@ -261,6 +261,7 @@ pub(super) async fn speaker(
         lb_class: args.identity.class(),
         ignore_exclude: args.announce.ignore_exclude_lb,
         placement: args.announce.placement.into(),
+        bgp_statuses: args.announce.bgp_status.into(),
         discovery: membership.discovery,
         secret_name: args.members.ml_secret_name.clone(),
         probes: args.announce.probes.into(),

@@ -233,6 +233,7 @@ impl Loop {
             members: report.facts.members.clone(),
             announced: announced.clone(),
             conflicts: Arc::clone(&report.facts.conflicts),
+            sessions: Arc::clone(&report.sessions),
         });
     }
 

@@ -29,7 +29,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use engine::facts::Interface;
+use engine::facts::{Interface, SessionFact};
 use engine::speaker::Desired;
 use engine::wire::{Action, Event, FRAMES_PER_TURN, Input, Transmit, Wire, WireConfig, WireFacts};
 use futures::{FutureExt, StreamExt};
@@ -56,6 +56,8 @@ pub struct WireReport {
     pub interfaces: Option<Arc<BTreeMap<u32, Interface>>>,
     /// What the machine knows.
     pub facts: Arc<WireFacts>,
+    /// Sessions with routers, by name of the BGPPeer.
+    pub sessions: Arc<BTreeMap<String, SessionFact>>,
 }
 
 /// What the wire thread is given.
@@ -107,6 +109,8 @@ pub async fn run(setup: Setup, started: impl FnOnce()) -> anyhow::Result<()> {
         interfaces: None,
         looked_at: Arc::default(),
         told: told::Told::default(),
+        sessions: Arc::default(),
+        sessions_stale: true,
         counters: Counters::default(),
         gateway: asker,
         gateway_heard: 0,
@@ -152,6 +156,9 @@ struct Loop {
     /// The facts that `carriers` was last told from.
     looked_at: Arc<WireFacts>,
     told: told::Told,
+    sessions: Arc<BTreeMap<String, SessionFact>>,
+    /// The sessions have to be looked at for what is told of them.
+    sessions_stale: bool,
     counters: Counters,
     gateway: gateway::Asker,
     gateway_heard: u64,
@@ -244,6 +251,7 @@ impl Loop {
 
     fn take_desired(&mut self, now: Instant) {
         let desired = Arc::clone(&self.desired.borrow_and_update());
+        self.sessions_stale = true;
         self.wire.set_desired(desired, now);
     }
 
@@ -259,6 +267,7 @@ impl Loop {
         drop(dark);
         let interfaces = Arc::new(interfaces);
         self.wire.set_interfaces(&interfaces, now);
+        self.sessions_stale = true;
         self.interfaces = Some(interfaces);
         // Names may have changed.
         self.looked_at = Arc::default();
@@ -332,24 +341,40 @@ impl Loop {
         }
         self.look_at_carriers();
         while let Some(event) = self.wire.routers_mut().poll_event() {
+            self.sessions_stale = true;
             told::router(event);
         }
+        self.look_at_sessions();
         let report = WireReport {
             interfaces: self.interfaces.clone(),
             facts: Arc::clone(self.wire.facts()),
+            sessions: Arc::clone(&self.sessions),
         };
         self.report.send_if_modified(|old| {
             let same_interfaces = match (&old.interfaces, &report.interfaces) {
                 (Some(old), Some(new)) => Arc::ptr_eq(old, new),
                 (old, new) => old.is_none() && new.is_none(),
             };
-            let same = same_interfaces && Arc::ptr_eq(&old.facts, &report.facts);
+            let same = same_interfaces
+                && Arc::ptr_eq(&old.facts, &report.facts)
+                && Arc::ptr_eq(&old.sessions, &report.sessions);
             if !same {
                 *old = report;
             }
             !same
         });
         self.fast.renew(now);
+    }
+
+    /// What is told of the sessions, when something happened to one; an equal value stays the same.
+    fn look_at_sessions(&mut self) {
+        if !std::mem::take(&mut self.sessions_stale) {
+            return;
+        }
+        let sessions = self.wire.routers().facts();
+        if *self.sessions != sessions {
+            self.sessions = Arc::new(sessions);
+        }
     }
 
     /// The interfaces that are announced on, and those that were found dark until they are lit again.

@@ -5,7 +5,7 @@ use super::{Inner, locked};
 use crate::state::{self, KEY_FILE};
 use engine::name::{Kind, NamespacedName};
 use engine::world::MOVE_ANNOTATION;
-use engine::write::{ConfigurationStateValue, Outcome, ServiceStatus, Write};
+use engine::write::{ConfigurationStateValue, Outcome, ServiceStatus, SessionStateValue, Write};
 use serde_json::{Value, json};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
@@ -29,7 +29,7 @@ impl Inner {
             } => {
                 let name = existing
                     .clone()
-                    .unwrap_or_else(|| self.l2_status_name(node, service));
+                    .unwrap_or_else(|| self.status_name("l2", node, service));
                 self.put(
                     Kind::ServiceL2Status,
                     &name,
@@ -37,6 +37,23 @@ impl Inner {
                 )
             }
             Write::DeleteL2Status(name) => self.delete(Kind::ServiceL2Status, name),
+            Write::BgpStatus {
+                existing,
+                node,
+                service,
+                peers,
+            } => {
+                let name = existing
+                    .clone()
+                    .unwrap_or_else(|| self.status_name("bgp", node, service));
+                let value = bgp_status(&name, node, service, peers);
+                self.put(Kind::ServiceBgpStatus, &name, &value)
+            }
+            Write::DeleteBgpStatus(name) => self.delete(Kind::ServiceBgpStatus, name),
+            Write::SessionState(state) => {
+                self.put(Kind::BgpSessionState, &state.name, &session_state(state))
+            }
+            Write::DeleteSessionState(name) => self.delete(Kind::BgpSessionState, name),
             Write::ConfigurationState(state) => self.put(
                 Kind::ConfigurationState,
                 &state.name,
@@ -165,12 +182,12 @@ impl Inner {
         }
     }
 
-    /// `l2-` and a digest, so that a repeated creation makes one object.
-    fn l2_status_name(&self, node: &str, service: &NamespacedName) -> NamespacedName {
+    /// `l2-` or `bgp-` and a digest, so that a repeated creation makes one object.
+    fn status_name(&self, prefix: &str, node: &str, service: &NamespacedName) -> NamespacedName {
         let mut hasher = DefaultHasher::new();
         (node, service).hash(&mut hasher);
         let digest = hasher.finish();
-        NamespacedName::new(&*self.config.namespace, format!("l2-{digest:016x}"))
+        NamespacedName::new(&*self.config.namespace, format!("{prefix}-{digest:016x}"))
     }
 }
 
@@ -204,6 +221,39 @@ fn l2_status(
             "labels": crate::write::l2_labels(node, service),
         },
         "status": crate::write::l2_status(node, service, interfaces),
+    })
+}
+
+fn bgp_status(
+    name: &NamespacedName,
+    node: &str,
+    service: &NamespacedName,
+    peers: &[String],
+) -> Value {
+    json!({
+        "apiVersion": "metallb.io/v1beta1",
+        "kind": "ServiceBGPStatus",
+        "metadata": {
+            "name": &*name.name,
+            "namespace": &*name.namespace,
+            "uid": format!("ServiceBGPStatus/{name}"),
+            "labels": crate::write::bgp_labels(node, service),
+        },
+        "status": crate::write::bgp_status(node, service, peers),
+    })
+}
+
+fn session_state(state: &SessionStateValue) -> Value {
+    json!({
+        "apiVersion": "harbinger.dev/v1alpha1",
+        "kind": "BGPSessionState",
+        "metadata": {
+            "name": &*state.name.name,
+            "namespace": &*state.name.namespace,
+            "uid": format!("BGPSessionState/{}", state.name),
+            "labels": crate::write::session_labels(state),
+        },
+        "status": crate::write::session_status(state),
     })
 }
 

@@ -21,6 +21,7 @@ fn resource(kind: Kind) -> (&'static str, &'static str, &'static str) {
         Kind::Community => (api::GROUP, "v1beta1", "communities"),
         Kind::ServiceL2Status => (api::GROUP, "v1beta1", "servicel2statuses"),
         Kind::ServiceBgpStatus => (api::GROUP, "v1beta1", "servicebgpstatuses"),
+        Kind::BgpSessionState => (api::OWN_GROUP, "v1alpha1", "bgpsessionstates"),
         Kind::ConfigurationState => (api::GROUP, "v1beta1", "configurationstates"),
     }
 }
@@ -97,7 +98,7 @@ pub(super) fn shown(kind: Kind) -> String {
 
 /// Whether the kind comes with our definitions.
 pub(super) fn is_ours(kind: Kind) -> bool {
-    resource(kind).0 == api::GROUP
+    [api::GROUP, api::OWN_GROUP].contains(&resource(kind).0)
 }
 
 /// The rule that RBAC lacks when a kind may not be listed.

@@ -4,7 +4,9 @@ use super::{Reply, Shared, owner, path};
 use crate::source::Deadline;
 use crate::write;
 use engine::name::{Kind, NamespacedName};
-use engine::write::{ConfigurationStateValue, Event, Outcome, ServiceStatus, Write};
+use engine::write::{
+    ConfigurationStateValue, Event, Outcome, ServiceStatus, SessionStateValue, Write,
+};
 use http::{Method, Request};
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
@@ -48,16 +50,34 @@ async fn send(shared: &Shared, write: &Write) -> Result<Option<String>, kube::Er
         } => {
             let name = match existing {
                 Some(name) => name.clone(),
-                None => create_l2_status(shared, node, service).await?,
+                None => {
+                    let labels = write::l2_labels(node, service);
+                    create_status(shared, Kind::ServiceL2Status, "l2-", &labels).await?
+                }
             };
             let body = json!({"status": write::l2_status(node, service, interfaces)});
             patch_status(shared, Kind::ServiceL2Status, &name, &body).await
         }
-        Write::DeleteL2Status(name) => {
-            let uri = path::object(Kind::ServiceL2Status, name);
-            request(shared, Method::DELETE, &uri, None).await?;
-            Ok(None)
+        Write::DeleteL2Status(name) => delete(shared, Kind::ServiceL2Status, name).await,
+        Write::BgpStatus {
+            existing,
+            node,
+            service,
+            peers,
+        } => {
+            let name = match existing {
+                Some(name) => name.clone(),
+                None => {
+                    let labels = write::bgp_labels(node, service);
+                    create_status(shared, Kind::ServiceBgpStatus, "bgp-", &labels).await?
+                }
+            };
+            let body = json!({"status": write::bgp_status(node, service, peers)});
+            patch_status(shared, Kind::ServiceBgpStatus, &name, &body).await
         }
+        Write::DeleteBgpStatus(name) => delete(shared, Kind::ServiceBgpStatus, name).await,
+        Write::SessionState(state) => session_state(shared, state).await,
+        Write::DeleteSessionState(name) => delete(shared, Kind::BgpSessionState, name).await,
         Write::ConfigurationState(state) => configuration_state(shared, state).await,
         Write::MembershipSecret(name) => membership_secret(shared, name).await,
     }
@@ -94,24 +114,63 @@ async fn patch_status(
     Ok(Some(reply.metadata.resource_version))
 }
 
-/// The server drops `.status` of what is created: its patch is a second write.
-async fn create_l2_status(
+async fn delete(
     shared: &Shared,
-    node: &str,
-    service: &NamespacedName,
+    kind: Kind,
+    name: &NamespacedName,
+) -> Result<Option<String>, kube::Error> {
+    let uri = path::object(kind, name);
+    request(shared, Method::DELETE, &uri, None).await?;
+    Ok(None)
+}
+
+async fn session_state(
+    shared: &Shared,
+    state: &SessionStateValue,
+) -> Result<Option<String>, kube::Error> {
+    let kind = Kind::BgpSessionState;
+    let status = json!({"status": write::session_status(state)});
+    match patch_status(shared, kind, &state.name, &status).await {
+        Err(kube::Error::Api(answer)) if answer.code == 404 => {}
+        answer => return answer,
+    }
+    let body = json!({
+        "apiVersion": "harbinger.dev/v1alpha1",
+        "kind": kind.as_str(),
+        "metadata": {
+            "name": &*state.name.name,
+            "namespace": &*state.name.namespace,
+            "labels": write::session_labels(state),
+            "ownerReferences": owner::references(shared).await,
+        },
+    });
+    let uri = path::object(
+        kind,
+        &NamespacedName::new(state.name.namespace.as_str(), ""),
+    );
+    request(shared, Method::POST, &uri, Some(&body)).await?;
+    patch_status(shared, kind, &state.name, &status).await
+}
+
+/// The server drops `.status` of what is created: its patch is a second write.
+async fn create_status(
+    shared: &Shared,
+    kind: Kind,
+    prefix: &str,
+    labels: &Value,
 ) -> Result<NamespacedName, kube::Error> {
     let namespace = shared.config.namespace.as_str();
     let body = json!({
         "apiVersion": "metallb.io/v1beta1",
-        "kind": "ServiceL2Status",
+        "kind": kind.as_str(),
         "metadata": {
-            "generateName": "l2-",
+            "generateName": prefix,
             "namespace": namespace,
-            "labels": write::l2_labels(node, service),
+            "labels": labels,
             "ownerReferences": owner::references(shared).await,
         },
     });
-    let uri = path::object(Kind::ServiceL2Status, &NamespacedName::new(namespace, ""));
+    let uri = path::object(kind, &NamespacedName::new(namespace, ""));
     let reply = request(shared, Method::POST, &uri, Some(&body)).await?;
     Ok(reply.metadata.named())
 }

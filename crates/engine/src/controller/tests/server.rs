@@ -175,7 +175,12 @@ impl Server {
                 self.events.push(event.clone());
                 Outcome::Done(None)
             }
-            Write::L2Status { .. } | Write::DeleteL2Status(_) => Outcome::NotFound,
+            Write::L2Status { .. }
+            | Write::DeleteL2Status(_)
+            | Write::BgpStatus { .. }
+            | Write::DeleteBgpStatus(_)
+            | Write::SessionState(_)
+            | Write::DeleteSessionState(_) => Outcome::NotFound,
         };
         match outcome {
             Outcome::Done(_) => self.done.push(write.clone()),

@@ -117,6 +117,8 @@ fn nothing_is_planned_before_the_view_is_complete() {
             Kind::BgpPeer,
             Kind::BfdProfile,
             Kind::Community,
+            Kind::ServiceBgpStatus,
+            Kind::BgpSessionState,
             Kind::Pod,
             Kind::Secret,
             Kind::ServiceL2Status,

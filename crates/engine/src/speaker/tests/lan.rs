@@ -132,6 +132,8 @@ pub(crate) fn listing(world: &World) -> Vec<Change> {
         Change::Secret(all(&world.secrets)),
         Change::ConfigMap(all(&world.config_maps)),
         Change::L2Status(all(&world.l2_statuses)),
+        Change::BgpStatus(all(&world.bgp_statuses)),
+        Change::SessionState(all(&world.session_states)),
         Change::ConfigurationState(all(&world.configuration_states)),
     ]
 }
@@ -469,6 +471,7 @@ impl Lan {
                 members: it.wire.facts().members.clone(),
                 announced: it.wire.facts().announced.clone(),
                 conflicts: it.wire.facts().conflicts.clone(),
+                ..Facts::default()
             });
             it.speaker.turn(now);
             let before = it.wire.facts().clone();

@@ -58,6 +58,10 @@ impl Api {
                 };
                 Some(Change::ConfigurationState(Delta::Upsert(stored(state))))
             }
+            Write::BgpStatus { .. }
+            | Write::DeleteBgpStatus(_)
+            | Write::SessionState(_)
+            | Write::DeleteSessionState(_) => panic!("no session here: {write:?}"),
             Write::ServiceStatus(_) | Write::PoolStatus { .. } | Write::MembershipSecret(_) => {
                 panic!("a speaker writes no {write:?}")
             }
