@@ -95,7 +95,7 @@ fn base(set: &TargetSet) -> Vec<usize> {
         .iter()
         .map(|target| Walk {
             next: hash(0, &target.node) % m,
-            skip: hash(1, &target.node) % m | 1,
+            skip: (hash(1, &target.node) % m) | 1,
             weight: u64::from(target.weight.max(1)),
             earned: 0,
         })

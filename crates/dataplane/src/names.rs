@@ -146,14 +146,14 @@ impl Names {
             }
         }
         for (place, (family, _)) in wanted.iter().enumerate() {
-            if !numbers.contains_key(&place) {
+            numbers.entry(place).or_insert_with(|| {
                 // A number that is still in the kernel with another size is not free either.
                 let free = (0..)
                     .find(|n| slots_of(*family, *n).is_none() && !taken.contains(&(*family, *n)));
                 let number = free.unwrap_or(u32::MAX);
                 taken.insert((*family, number));
-                numbers.insert(place, number);
-            }
+                number
+            });
         }
         wanted
             .iter()

@@ -222,8 +222,11 @@ fn expression(a: &mut Attributes, family: Family, expr: &Expr) {
     }
 }
 
+/// Writes one expression: its name, and what fills its attributes.
+type Named<'a> = dyn FnMut(&str, &dyn Fn(&mut Attributes)) + 'a;
+
 /// The expressions that find and rewrite.
-fn choose(named: &mut dyn FnMut(&str, &dyn Fn(&mut Attributes)), family: Family, expr: &Expr) {
+fn choose(named: &mut Named<'_>, family: Family, expr: &Expr) {
     let number = u32::from(self::family(family));
     match expr {
         Expr::Lookup {
@@ -270,7 +273,7 @@ fn choose(named: &mut dyn FnMut(&str, &dyn Fn(&mut Attributes)), family: Family,
 }
 
 /// The expressions that do something and load nothing.
-fn act(named: &mut dyn FnMut(&str, &dyn Fn(&mut Attributes)), expr: &Expr) {
+fn act(named: &mut Named<'_>, expr: &Expr) {
     let immediate = |code, chain: Option<&ChainName>, a: &mut Attributes| {
         a.number(1, 0).nest(2, |a| verdict(a, code, chain));
     };

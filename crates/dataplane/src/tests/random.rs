@@ -11,7 +11,7 @@ use engine::name::NamespacedName;
 use engine::world::Protocol;
 
 /// A walk through tables.
-pub struct Walk {
+pub(crate) struct Walk {
     state: u64,
     nodes: BTreeMap<u8, (bool, u16)>,
     /// What is wanted now.
@@ -19,7 +19,7 @@ pub struct Walk {
 }
 
 impl Walk {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self {
             state: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
             nodes: (0..3).map(|n| (n, (true, 1))).collect(),
@@ -165,7 +165,7 @@ impl Walk {
     }
 
     /// Changes something.
-    pub fn step(&mut self) {
+    pub(crate) fn step(&mut self) {
         match self.below(20) {
             0..=8 => {
                 let front = self.front();
