@@ -200,13 +200,14 @@ fn the_kernel_follows_the_interface() {
     exchange(&fleet.lab.client, &wire, arp_question());
     let new = [2, 0, 0, 0, 0, 0x77];
     node.set_mac("eth0", new).unwrap();
-    eventually(WITHIN, "replies with the new address", || {
+    let told = eventually(WITHIN, "replies with the new address", || {
         station::send(&fleet.lab.client, "eth0", &[arp_question()]).unwrap();
         let reply = wire.wait(Duration::from_millis(20), |f| {
             answers(f, true) && f.source() == new
         })?;
-        Some(assert_eq!(reply.arp().unwrap().sender_mac, new))
+        Some(reply.arp().unwrap().sender_mac)
     });
+    assert_eq!(told, new);
     let before = counts(&fleet);
     exchange(&fleet.lab.client, &wire, arp_question());
     assert_eq!(counts(&fleet).0, before.0 + 1.0, "by the kernel");
@@ -240,7 +241,8 @@ fn without_the_rights_or_by_the_flag_packet_sockets_answer() {
             fleet.starter = ["setpriv", taken].map(str::to_owned).to_vec();
         }
     };
-    let cases: [(&str, &dyn Fn(&mut Fleet)); 2] = [("off", &off), ("unprivileged", &unprivileged)];
+    type Setting = fn(&mut Fleet);
+    let cases: [(&str, Setting); 2] = [("off", off), ("unprivileged", unprivileged)];
     for (what, set) in cases {
         let (fleet, wire) = Fleet::alone_as(set).unwrap();
         let before = counts(&fleet);
