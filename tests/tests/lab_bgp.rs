@@ -13,3 +13,5 @@ mod faults;
 mod kit;
 #[path = "lab_bgp/routes.rs"]
 mod routes;
+#[path = "lab_bgp/statuses.rs"]
+mod statuses;
