@@ -76,7 +76,15 @@ fn allowed() -> BTreeMap<&'static str, (&'static [&'static str], Option<&'static
             "harbinger",
             (
                 &[
-                    "api", "bfd", "bgp", "cluster", "engine", "l2", "linux", "members",
+                    "api",
+                    "bfd",
+                    "bgp",
+                    "cluster",
+                    "dataplane",
+                    "engine",
+                    "l2",
+                    "linux",
+                    "members",
                 ][..],
                 None,
             ),
