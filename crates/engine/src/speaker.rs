@@ -289,7 +289,11 @@ impl Speaker {
         self.stale.interfaces |= self.facts.interfaces != facts.interfaces;
         self.stale.members |= self.facts.members != facts.members;
         self.stale.session_states |= self.facts.sessions != facts.sessions;
+        let answered = self.facts.announced != facts.announced;
         self.facts = facts;
+        if answered {
+            self.note_answered();
+        }
     }
 
     /// The text of the exclusion list's ConfigMap, which is YAML: the shell parses it and
@@ -551,13 +555,19 @@ impl Speaker {
     /// What is due is done.
     pub fn handle_timeout(&mut self, now: Instant) {
         self.queue.handle_timeout(now);
+        self.stale.statuses.extend(self.statuses.due(now));
     }
 
     /// When to call [`Self::handle_timeout`], [`Self::turn`], [`Self::poll_write`] and
     /// [`Self::poll_probe`] though nothing happened.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let health = self.health().and_then(|health| health.poll_timeout());
-        self.queue.poll_timeout().into_iter().chain(health).min()
+        let timeouts = [
+            self.queue.poll_timeout(),
+            self.statuses.poll_timeout(),
+            health,
+        ];
+        timeouts.into_iter().flatten().min()
     }
 
     /// Counters of the writer.

@@ -92,6 +92,11 @@ impl Own {
         changed
     }
 
+    /// What is announced here for a Service.
+    pub(super) fn addresses_of(&self, service: &NamespacedName) -> Option<&BTreeSet<IpAddr>> {
+        self.services.get(service)
+    }
+
     /// How the address is held from now on; true when it differs. Called before the
     /// announcement is replaced.
     fn hand_over(

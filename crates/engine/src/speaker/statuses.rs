@@ -13,10 +13,59 @@ use crate::write::{ConfigurationStateValue, EVENT_NOTE_BYTES_MAX, Event, Queue, 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// LIMIT: bytes of a joined error summary; an object of etcd may have 1.5 MB, people read less.
 const SUMMARY_BYTES_MAX: usize = 16 * 1024;
+
+/// After another node's object was deleted, how long until it is again, should it come back; doubled each time.
+const CLEAN_AFTER: Duration = Duration::from_secs(10);
+/// The longest of these.
+const CLEAN_AFTER_MAX: Duration = Duration::from_secs(600);
+
+/// LIMIT: deletions that are remembered before those that are long over are forgotten.
+const CLEANED_MAX: usize = 1_024;
+
+/// Deletions of other nodes' objects, each once and then ever more seldom: two speakers that cannot hear each other
+/// both announce, and would delete and write without end.
+#[derive(Clone, Debug, Default)]
+struct Cleaning {
+    /// When the object of a node for a Service was deleted last, and how long it then has.
+    last: BTreeMap<(NamespacedName, String), (Instant, Duration)>,
+    /// Services to be looked at again.
+    again: BTreeSet<(Instant, NamespacedName)>,
+}
+
+impl Cleaning {
+    fn may(&mut self, service: &NamespacedName, node: &str, now: Instant) -> bool {
+        let key = (service.clone(), node.to_owned());
+        let wait = match self.last.get(&key) {
+            Some((at, wait)) if now < *at + *wait => {
+                self.again.insert((*at + *wait, service.clone()));
+                return false;
+            }
+            // It stayed away for long enough to count as new.
+            Some((at, wait)) if now >= *at + *wait * 3 => CLEAN_AFTER,
+            Some((_, wait)) => (*wait * 2).min(CLEAN_AFTER_MAX),
+            None => CLEAN_AFTER,
+        };
+        self.last.insert(key, (now, wait));
+        true
+    }
+
+    fn due(&mut self, now: Instant) -> Vec<NamespacedName> {
+        let mut due = Vec::new();
+        while self.again.first().is_some_and(|(at, _)| *at <= now) {
+            due.extend(self.again.pop_first().map(|(_, service)| service));
+        }
+        due
+    }
+
+    /// What is long over is forgotten.
+    fn forget(&mut self, now: Instant) {
+        self.last.retain(|_, (at, wait)| now < *at + *wait * 3);
+    }
+}
 
 /// ServiceL2Statuses as the watch shows them, by Service.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +74,9 @@ pub(super) struct Statuses {
     service_of: BTreeMap<NamespacedName, NamespacedName>,
     /// Services whose `nodeAssigned` is told, or was before this process began.
     told: BTreeSet<NamespacedName>,
+    /// Services whose `nodeAssigned` is told as soon as one of their addresses is answered.
+    waiting: BTreeSet<NamespacedName>,
+    cleaning: Cleaning,
 }
 
 impl Statuses {
@@ -71,6 +123,16 @@ impl Statuses {
         }
     }
 
+    /// When a Service is to be looked at again though nothing happened.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.cleaning.again.first().map(|(at, _)| *at)
+    }
+
+    /// The Services whose time has come.
+    pub(super) fn due(&mut self, now: Instant) -> Vec<NamespacedName> {
+        self.cleaning.due(now)
+    }
+
     /// Services that have any.
     pub(super) fn services(&self) -> impl Iterator<Item = &NamespacedName> + '_ {
         self.by_service.keys()
@@ -87,6 +149,26 @@ impl Speaker {
         for service in std::mem::take(&mut self.stale.statuses) {
             self.want_status(&service, now);
         }
+        if self.statuses.cleaning.last.len() > CLEANED_MAX {
+            self.statuses.cleaning.forget(now);
+        }
+    }
+
+    /// What the wire answers has changed: Services that wait for their first answer are looked at.
+    pub(super) fn note_answered(&mut self) {
+        let answered = |service: &&NamespacedName| self.is_answered(service);
+        let answered = self.statuses.waiting.iter().filter(answered).cloned();
+        let answered: Vec<NamespacedName> = answered.collect();
+        self.stale.statuses.extend(answered);
+    }
+
+    /// An address of the Service is really answered here.
+    fn is_answered(&self, service: &NamespacedName) -> bool {
+        let addresses = self.own.addresses_of(service);
+        addresses.into_iter().flatten().any(|address| {
+            let mut sets = self.facts.announced.values();
+            sets.any(|set| set.contains(address))
+        })
     }
 
     fn want_status(&mut self, service: &NamespacedName, now: Instant) {
@@ -104,6 +186,7 @@ impl Speaker {
         let key = WriteKey::L2Status(service.clone());
         let Some(interfaces) = self.own.interfaces(service) else {
             self.statuses.told.remove(service);
+            self.statuses.waiting.remove(service);
             self.queue.withdraw(&key);
             for object in mine {
                 self.delete(object.name.clone(), now);
@@ -112,12 +195,7 @@ impl Speaker {
         };
         let interfaces = interfaces.names();
         let says = |object: &Arc<L2Status>| object.has_status && object.interfaces == interfaces;
-        if self.statuses.told.insert(service.clone()) && !mine.iter().any(|o| o.has_status) {
-            let event = self.assigned_event(service);
-            event
-                .into_iter()
-                .for_each(|event| self.queue.push_event(event));
-        }
+        self.tell_assigned(service, mine.iter().any(|object| object.has_status));
         let mut mine = mine.into_iter();
         let first = mine.next();
         if first.as_ref().is_some_and(says) {
@@ -131,8 +209,33 @@ impl Speaker {
             };
             self.queue.set_desired(write, now);
         }
-        for object in mine.chain(others) {
+        for object in mine {
             self.delete(object.name.clone(), now);
+        }
+        for object in others {
+            if self.statuses.cleaning.may(service, &object.node, now) {
+                self.delete(object.name.clone(), now);
+            }
+        }
+    }
+
+    /// Tells that this node has been assigned a Service, once it answers for an address of it: one that is held back
+    /// because a stranger has it is not. What was said before this process began is not said again.
+    fn tell_assigned(&mut self, service: &NamespacedName, said: bool) {
+        if self.statuses.told.contains(service) {
+            return;
+        }
+        if said && !self.statuses.waiting.contains(service) {
+            self.statuses.told.insert(service.clone());
+        } else if self.is_answered(service) {
+            self.statuses.waiting.remove(service);
+            self.statuses.told.insert(service.clone());
+            let event = self.assigned_event(service);
+            event
+                .into_iter()
+                .for_each(|event| self.queue.push_event(event));
+        } else {
+            self.statuses.waiting.insert(service.clone());
         }
     }
 

@@ -4,4 +4,5 @@ mod alone;
 mod bgp;
 mod claims;
 pub(crate) mod lan;
+mod statuses;
 mod together;

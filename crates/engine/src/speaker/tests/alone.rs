@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 const VIP: &str = "10.0.0.1";
 
-fn facts(settled: bool) -> Facts {
+pub(super) fn facts(settled: bool) -> Facts {
     Facts {
         interfaces: Some(BTreeMap::from([(2, interface(1, 2))])),
         members: MembersView {
@@ -24,17 +24,19 @@ fn facts(settled: bool) -> Facts {
             settled,
             ..MembersView::default()
         },
+        // As soon as it is planned, as far as these tests go.
+        announced: BTreeMap::from([(2, BTreeSet::from([VIP.parse().unwrap()]))]),
         ..Facts::default()
     }
 }
 
-struct Alone {
-    speaker: Speaker,
-    now: Instant,
+pub(super) struct Alone {
+    pub(super) speaker: Speaker,
+    pub(super) now: Instant,
 }
 
 impl Alone {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self::with(SpeakerConfig::new("n1", NAMESPACE))
     }
 
@@ -47,7 +49,7 @@ impl Alone {
     }
 
     /// With all lists and facts.
-    fn ready(build: &Build) -> Self {
+    pub(super) fn ready(build: &Build) -> Self {
         let mut alone = Self::new();
         for change in listing(&build.world) {
             alone.speaker.handle_change(change);
@@ -57,7 +59,7 @@ impl Alone {
         alone
     }
 
-    fn change(&mut self, change: Change) -> &mut Self {
+    pub(super) fn change(&mut self, change: Change) -> &mut Self {
         self.speaker.handle_change(change);
         self.speaker.turn(self.now);
         self
@@ -69,7 +71,7 @@ impl Alone {
     }
 
     /// All writes that are due, each with the same outcome.
-    fn writes(&mut self, outcome: &Outcome) -> Vec<Write> {
+    pub(super) fn writes(&mut self, outcome: &Outcome) -> Vec<Write> {
         let mut writes = Vec::new();
         while let Some((ticket, write)) = self.speaker.poll_write(self.now) {
             writes.push(write);
@@ -89,7 +91,7 @@ impl Alone {
     }
 }
 
-fn one() -> Build {
+pub(super) fn one() -> Build {
     let mut build = Build::new(&["n1"]);
     build.served(service("web", &[VIP]));
     build
@@ -229,7 +231,7 @@ fn an_assigned_service_costs_one_status_and_one_event() {
     assert!(alone.writes(&Outcome::Done(None)).is_empty());
 }
 
-fn status(name: &str, node: &str, interfaces: &[&str]) -> L2Status {
+pub(super) fn status(name: &str, node: &str, interfaces: &[&str]) -> L2Status {
     L2Status {
         name: NamespacedName::new(NAMESPACE, name),
         node: node.into(),
