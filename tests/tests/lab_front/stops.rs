@@ -14,8 +14,9 @@ fn a_killed_process_leaves_its_table_and_the_next_takes_it_over() {
     }
     let mut edge = Edge::new();
     edge.wait_up(&[0, 1, 2]);
+    // Now the client knows where the address is; nobody tells it any more after the kill.
+    edge.spread(V4, 5);
     edge.fleet.kill(EDGE).unwrap();
-    // The kernel goes on by itself, as long as the client knows where the address is.
     edge.spread(V4, 20);
     edge.fleet.start(EDGE).unwrap();
     edge.wait_up(&[0, 1, 2]);
