@@ -92,6 +92,16 @@ fn a_day(plane: &ControlPlane) {
                 "apiVersion": "metallb.io/v1beta1", "kind": "L2Advertisement",
                 "metadata": {"name": "all", "namespace": NAMESPACE}, "spec": {},
             }),
+            // A router that is not there: what is meant for it is told all the same.
+            json!({
+                "apiVersion": "metallb.io/v1beta2", "kind": "BGPPeer",
+                "metadata": {"name": "tor", "namespace": NAMESPACE},
+                "spec": {"myASN": 64_512, "peerASN": 64_513, "peerAddress": "192.0.2.12"},
+            }),
+            json!({
+                "apiVersion": "metallb.io/v1beta1", "kind": "BGPAdvertisement",
+                "metadata": {"name": "all", "namespace": NAMESPACE}, "spec": {},
+            }),
         ],
     );
     let web = service("web");
@@ -106,6 +116,14 @@ fn a_day(plane: &ControlPlane) {
         list["items"]
             .as_array()
             .is_some_and(|all| all.iter().any(|it| it["status"]["node"] == "node-a"))
+    });
+    let told = format!("/apis/metallb.io/v1beta1/namespaces/{NAMESPACE}/servicebgpstatuses");
+    wait(plane, &told, "one status of BGP", |list| {
+        list["items"][0]["status"]["peers"] == json!(["tor"])
+    });
+    let sessions = format!("/apis/harbinger.dev/v1alpha1/namespaces/{NAMESPACE}/bgpsessionstates");
+    wait(plane, &sessions, "one session", |list| {
+        list["items"][0]["status"]["bgpStatus"].is_string()
     });
     for name in ["controller", "speaker-node-a"] {
         let state =
@@ -136,6 +154,16 @@ fn a_day(plane: &ControlPlane) {
     wait(plane, &statuses, "no status of layer 2", |list| {
         list["items"].as_array().is_some_and(Vec::is_empty)
     });
+    let none = |list: &Value| list["items"].as_array().is_some_and(Vec::is_empty);
+    wait(plane, &told, "no status of BGP", none);
+    delete(
+        plane,
+        &json!({
+            "apiVersion": "metallb.io/v1beta2", "kind": "BGPPeer",
+            "metadata": {"name": "tor", "namespace": NAMESPACE},
+        }),
+    );
+    wait(plane, &sessions, "no session", none);
     second.stop();
     speaker.signal(Signal::SIGTERM);
     assert!(speaker.stop_within(SOON).success(), "{}", speaker.log_end());
