@@ -395,7 +395,7 @@ impl Random {
             Ipv4Addr::BROADCAST,
         ];
         let source = self.of(&macs);
-        let sender = if self.next() % 4 == 0 {
+        let sender = if self.next().is_multiple_of(4) {
             self.of(&macs)
         } else {
             source
@@ -409,12 +409,12 @@ impl Random {
             (32, &self.of(&macs)),
             (38, &self.of(&[VIP, VIP, SECOND, PROBED, ASKER]).octets()),
         ]);
-        if self.next() % 4 == 0 {
+        if self.next().is_multiple_of(4) {
             let at = usize::try_from(self.next() % 42).unwrap();
             frame[at] = self.of(&[0, 1, 2, 4, 6, 8, 0x81, 0xff]);
         }
         let length = usize::try_from(34 + self.next() % 100).unwrap();
-        if self.next() % 4 == 0 {
+        if self.next().is_multiple_of(4) {
             frame.resize(length, 0x77);
         }
         frame
