@@ -9,7 +9,7 @@ use std::os::fd::AsFd;
 use netlink_sys::{Socket, SocketAddr};
 
 use crate::Error;
-use crate::netlink::{HEADER_BYTES, Messages, code, u32_at};
+use crate::netlink::{HEADER_BYTES, Walked, u32_at, walk};
 use crate::sys;
 
 /// Bytes read at once. The kernel packs up to 32 KiB of a dump into one datagram.
@@ -118,14 +118,6 @@ pub(crate) fn append(
     }
 }
 
-/// How the walk over answers goes on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Walked {
-    More,
-    Done,
-    Failed(i32),
-}
-
 /// A netfilter socket in the network namespace of the thread that opened it.
 pub(crate) struct Netfilter {
     socket: Socket,
@@ -215,6 +207,8 @@ impl Netfilter {
         self.send(&bytes)?;
         let sequence = self.sequence;
         let mut interrupted = false;
+        // Before the attributes stands nfgenmsg.
+        let mut each = |kind, payload: &[u8]| each(kind, payload.get(4..).unwrap_or_default());
         for _ in 0..DUMP_DATAGRAMS_MAX {
             let datagram = self.receive()?.ok_or(io::ErrorKind::TimedOut)?;
             match walk(datagram, sequence, &mut interrupted, &mut each) {
@@ -231,35 +225,6 @@ impl std::fmt::Debug for Netfilter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Netfilter(port {})", self.port)
     }
-}
-
-fn walk(
-    datagram: &[u8],
-    sequence: u32,
-    interrupted: &mut bool,
-    each: &mut impl FnMut(u16, &[u8]),
-) -> Walked {
-    for (header, payload) in Messages(datagram) {
-        if header.sequence != sequence {
-            continue;
-        }
-        if i32::from(header.flags) & libc::NLM_F_DUMP_INTR != 0 {
-            *interrupted = true;
-        }
-        match i32::from(header.kind) {
-            libc::NLMSG_DONE => match code(payload) {
-                code if code < 0 => return Walked::Failed(-code),
-                _ => return Walked::Done,
-            },
-            libc::NLMSG_ERROR => match code(payload) {
-                0 => return Walked::Done,
-                code => return Walked::Failed(-code),
-            },
-            libc::NLMSG_NOOP => {}
-            _ => each(header.kind, payload.get(4..).unwrap_or_default()),
-        }
-    }
-    Walked::More
 }
 
 /// The message that an error answer is about: its sequence number.

@@ -164,13 +164,14 @@ impl std::fmt::Debug for Netlink {
 
 /// What one datagram of a dump held last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Walked {
+pub(crate) enum Walked {
     More,
     Done,
     Failed(i32),
 }
 
-fn walk(
+/// Hands each message of the answer to `each`, and says how the dump goes on.
+pub(crate) fn walk(
     datagram: &[u8],
     sequence: u32,
     interrupted: &mut bool,
@@ -185,7 +186,11 @@ fn walk(
             *interrupted = true;
         }
         match i32::from(header.kind) {
-            libc::NLMSG_DONE => return Walked::Done,
+            // A dump that failed on its way says so in its last message.
+            libc::NLMSG_DONE => match code(payload) {
+                code if code < 0 => return Walked::Failed(-code),
+                _ => return Walked::Done,
+            },
             libc::NLMSG_ERROR => match code(payload) {
                 0 => return Walked::Done,
                 code => return Walked::Failed(-code),
