@@ -49,8 +49,6 @@ pub struct Decided {
     pub table: ForwardTable,
     /// What is wrong, by Service.
     pub problems: Vec<Problem>,
-    /// Addresses that are not to be announced from here: nobody is healthy, and the policy says so.
-    pub withdrawn: BTreeSet<IpAddr>,
 }
 
 /// Makes the table.
@@ -63,7 +61,6 @@ pub fn decide(asked: &Asked<'_>) -> Decided {
         shared: BTreeMap::new(),
         sets: BTreeSet::new(),
         fronted: BTreeSet::new(),
-        withdrawn: BTreeSet::new(),
         homeless: BTreeMap::new(),
     };
     for address in asked.addresses {
@@ -85,7 +82,6 @@ struct Making<'a> {
     sets: BTreeSet<Arc<TargetSet>>,
     /// Addresses with a fronted port.
     fronted: BTreeSet<IpAddr>,
-    withdrawn: BTreeSet<IpAddr>,
     /// Nodes without an InternalIP of the family.
     homeless: BTreeMap<Family, Vec<String>>,
 }
@@ -294,17 +290,15 @@ impl Making<'_> {
                 "no node is healthy enough: connections go to every node that is not excluded"
             }
             Some(Mode::PanicClosed) => "no node is healthy enough: connections are refused",
+            // GAP: health does not decide yet who may announce.
             Some(Mode::Withdraw) => {
-                "no node is healthy enough: connections are refused, and the address is not announced from here"
+                "no node is healthy enough: connections are refused; the address stays announced, as nothing withdraws it yet"
             }
             Some(Mode::Stale) => {
                 "only nodes whose kube-proxy is gone are left: connections go to them by their old rules"
             }
             Some(Mode::Healthy | Mode::Unsettled) | None => return,
         };
-        if mode == Some(Mode::Withdraw) {
-            self.withdrawn.insert(address);
-        }
         self.note(
             service,
             Note::new(Severity::Warning, reason::ALL_BACKENDS_UNHEALTHY, text),
@@ -329,7 +323,6 @@ impl Making<'_> {
         }
         let mut decided = Decided {
             problems,
-            withdrawn: self.withdrawn,
             ..Decided::default()
         };
         if self.ports.is_empty() && self.closed.is_empty() {

@@ -17,7 +17,6 @@ use std::sync::Arc;
 pub(super) struct Forwarding {
     table: Arc<ForwardTable>,
     problems: Vec<Problem>,
-    withdrawn: BTreeSet<IpAddr>,
     /// What was told of each Service, by its uid.
     told: BTreeMap<NamespacedName, (String, BTreeSet<Problem>)>,
     /// The health it was decided from.
@@ -50,7 +49,6 @@ impl Speaker {
         if *self.forwarding.table != decided.table {
             self.forwarding.table = Arc::new(decided.table);
         }
-        self.forwarding.withdrawn = decided.withdrawn;
         if self.forwarding.problems != decided.problems {
             self.forwarding.problems = decided.problems;
             self.tell_forward();
