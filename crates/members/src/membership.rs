@@ -551,7 +551,7 @@ fn foca_config(config: &Config) -> foca::Config {
 const GOODBYE: foca::Incarnation = foca::Incarnation::MAX;
 
 /// How often a random member is asked for the members it knows: a datagram full of names, for what gossip and calls did not bring.
-const FEED_INTERVAL: Duration = Duration::from_secs(5);
+const FEED_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Goodbyes to each member: with 5 % loss one in 8,000 misses all three, and hears it from another.
 const FAREWELL_ROUNDS: u8 = 3;

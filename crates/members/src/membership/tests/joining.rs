@@ -109,7 +109,7 @@ fn idle_traffic(count: usize, seconds: u64) -> (f64, f64) {
     let all = seconds as f64 * count as f64;
     let mean = |counts: &[u64]| counts.iter().sum::<u64>() as f64 / all;
     let (sent, bytes) = (mean(&net.sent), mean(&net.sent_bytes));
-    println!("{count} idle nodes: {sent:.1} datagrams and {bytes:.0} bytes a second");
+    println!("{count} idle nodes: {sent:.2} datagrams and {bytes:.0} bytes a second");
     (sent, bytes)
 }
 
@@ -126,8 +126,7 @@ fn an_idle_node_sends_at_most_thirty_datagrams_and_six_kilobytes_a_second() {
 #[ignore = "200 machines without optimisation take longer than the whole suite may"]
 fn an_idle_node_among_two_hundred_sends_as_little() {
     let (sent, bytes) = idle_traffic(200, 20);
-    // Measured: 30.0 when rounded, a hair above before.
-    assert!(sent < 30.5 && bytes <= 6_000.0, "{sent}, {bytes}");
+    assert!(sent <= 30.0 && bytes <= 6_000.0, "{sent}, {bytes}");
 }
 
 #[test]
