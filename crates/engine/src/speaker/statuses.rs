@@ -196,11 +196,12 @@ impl Speaker {
         let interfaces = interfaces.names();
         let says = |object: &Arc<L2Status>| object.has_status && object.interfaces == interfaces;
         self.tell_assigned(service, mine.iter().any(|object| object.has_status));
+        let waits = self.statuses.waiting.contains(service);
         let mut mine = mine.into_iter();
         let first = mine.next();
         if first.as_ref().is_some_and(says) {
             self.queue.withdraw(&key);
-        } else {
+        } else if !waits {
             let write = Write::L2Status {
                 existing: first.map(|object| object.name.clone()),
                 node: self.config.node.clone(),
@@ -220,7 +221,8 @@ impl Speaker {
     }
 
     /// Tells that this node has been assigned a Service, once it answers for an address of it: one that is held back
-    /// because a stranger has it is not. What was said before this process began is not said again.
+    /// because a stranger has it is not, and who has asked for a move (`harbinger move`) takes the status for its end.
+    /// What was said before this process began is not said again.
     fn tell_assigned(&mut self, service: &NamespacedName, said: bool) {
         if self.statuses.told.contains(service) {
             return;

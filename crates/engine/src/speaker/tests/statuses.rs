@@ -57,6 +57,32 @@ fn a_service_is_assigned_when_it_is_answered() {
     }
     late.speaker.handle_facts(silent);
     late.speaker.turn(late.now);
+    let of_service = |write: &Write| !matches!(write, Write::ConfigurationState(_));
+    let early = late.writes(&Outcome::Done(None));
+    assert!(!early.iter().any(of_service), "{early:?}");
+    late.speaker.handle_facts(facts(true));
+    late.speaker.turn(late.now);
+    let writes = late.writes(&Outcome::Done(None));
+    assert!(
+        matches!(&writes[..], [Write::L2Status { .. }, Write::Event(_)]),
+        "{writes:?}"
+    );
+}
+
+/// Its own status is of an earlier time, and it was not said yet that it is assigned.
+// L2-52, L2-89
+#[test]
+fn a_status_that_is_there_is_no_answer() {
+    let silent = Facts {
+        announced: Default::default(),
+        ..facts(true)
+    };
+    let mut late = Alone::new();
+    for change in super::lan::listing(&one().world) {
+        late.speaker.handle_change(change);
+    }
+    late.speaker.handle_facts(silent);
+    late.speaker.turn(late.now);
     let events = |writes: Vec<Write>| {
         let events = writes.into_iter().filter(|w| matches!(w, Write::Event(_)));
         events.count()
