@@ -363,6 +363,7 @@ impl Loop {
             }
             !same
         });
+        self.fast.open(&self.wire);
         self.fast.renew(now);
     }
 

@@ -101,9 +101,9 @@ impl FastPath {
 
     /// Brings the tables in line with the responders; to be called before anything is sent.
     pub(super) fn settle(&mut self, wire: &Wire) {
-        let Some(lease) = self.kernel.as_ref().map(|kernel| Rc::clone(&kernel.lease)) else {
+        if self.ports.is_empty() {
             return;
-        };
+        }
         let gone = |(ifindex, port): (&u32, &Port)| {
             let same = |now: Revision| now.is_of_same(port.revision);
             (!wire.revision(*ifindex).is_some_and(same)).then_some(*ifindex)
@@ -113,25 +113,39 @@ impl FastPath {
             self.close(ifindex);
         }
         for (ifindex, revision, responder) in wire.standing() {
-            let full = self.ports.len() >= PORTS_MAX;
             let port = self.ports.get_mut(&ifindex);
-            let failed = || self.failed.get(&ifindex) == Some(&revision);
-            if port.as_ref().is_some_and(|port| port.revision == revision) || failed() {
+            let Some(port) = port.filter(|port| port.revision != revision) else {
+                continue;
+            };
+            if let Err(error) = port.settle(responder.standing(), revision) {
+                self.close(ifindex);
+                self.fail(ifindex, revision, &error);
+            }
+        }
+    }
+
+    /// Puts a program on each interface that is announced on first. The kernel takes some 10 ms for it, so it is the
+    /// last thing of a turn: the claim and the frames are out by then, and the packet socket answers meanwhile.
+    pub(super) fn open(&mut self, wire: &Wire) {
+        let Some(lease) = self.kernel.as_ref().map(|kernel| Rc::clone(&kernel.lease)) else {
+            return;
+        };
+        for (ifindex, revision, responder) in wire.standing() {
+            let known =
+                self.ports.contains_key(&ifindex) || self.failed.get(&ifindex) == Some(&revision);
+            if known || self.ports.len() >= PORTS_MAX {
                 continue;
             }
             let standing = responder.standing();
-            let settled = match port {
-                Some(port) => port.settle(standing, revision),
-                None if full || standing.addresses.is_empty() => continue,
-                None => Port::new(ifindex, revision, standing, self.config, &lease)
-                    .map(|port| drop(self.ports.insert(ifindex, port))),
-            };
-            match settled {
-                Ok(()) => drop(self.failed.remove(&ifindex)),
-                Err(error) => {
-                    self.close(ifindex);
-                    self.fail(ifindex, revision, &error);
+            if standing.addresses.is_empty() {
+                continue;
+            }
+            match Port::new(ifindex, revision, standing, self.config, &lease) {
+                Ok(port) => {
+                    self.ports.insert(ifindex, port);
+                    self.failed.remove(&ifindex);
                 }
+                Err(error) => self.fail(ifindex, revision, &error),
             }
         }
     }
