@@ -3,6 +3,8 @@
 
 #[path = "lab_failover/faults.rs"]
 mod faults;
+#[path = "lab_failover/health.rs"]
+mod health;
 #[path = "lab_failover/hostile.rs"]
 mod hostile;
 #[path = "lab_failover/many.rs"]

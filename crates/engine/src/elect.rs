@@ -11,6 +11,7 @@ pub mod big;
 mod elector;
 mod entry;
 mod group;
+mod health;
 mod keeper;
 pub(crate) mod nodes;
 pub mod order;

@@ -52,6 +52,28 @@ pub struct MemberRecord {
     pub leaving: bool,
     /// It is cut off from most members and from its gateway, and holds nothing (L2-57).
     pub isolated: bool,
+    /// What it has found out about the nodes' health; none: it probes nobody.
+    pub word: Option<Word>,
+}
+
+/// What an observer tells the others of the nodes' health (design/health.md, Agreement).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Word {
+    /// It reaches more than half of the others; otherwise what it says of them does not count.
+    pub counts: bool,
+    /// It has looked at the node that it runs on.
+    pub knows_itself: bool,
+    /// Nodes that it cannot reach any more.
+    pub unreachable: BTreeSet<String>,
+    /// Nodes that answer it, and say that they are not to get new connections.
+    pub unwell: BTreeSet<String>,
+}
+
+impl Word {
+    /// It speaks against a node.
+    pub fn is_against(&self, node: &str) -> bool {
+        self.unwell.contains(node) || self.unreachable.contains(node)
+    }
 }
 
 /// Who is alive, as this node hears it.

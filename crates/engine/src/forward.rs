@@ -9,8 +9,8 @@ mod policy;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use decide::{Asked, Decided, decide};
-pub use policy::{ANNOTATIONS, ForwardOptions, Policy, policy};
+pub use decide::{Asked, Decided, decide, withdrawn};
+pub use policy::{ANNOTATIONS, ForwardOptions, Policy, policy, withdraws};
 
 use crate::name::NamespacedName;
 use crate::world::Protocol;

@@ -45,11 +45,13 @@ pub enum Refusal {
     Isolated,
     /// Annotation harbinger.dev/maintenance on the Node.
     Maintenance,
+    /// Its health says that it is to get no new connections, and another node can take them.
+    Unhealthy,
 }
 
 impl Refusal {
     /// Every refusal there is, for the reference page.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::NotOwner,
         Self::NoMatchingAdvertisement,
         Self::NoEndpoints,
@@ -64,6 +66,7 @@ impl Refusal {
         Self::Leaving,
         Self::Isolated,
         Self::Maintenance,
+        Self::Unhealthy,
     ];
 
     /// The machine-readable reason.
@@ -83,6 +86,7 @@ impl Refusal {
             Self::Leaving => "leaving",
             Self::Isolated => "isolated",
             Self::Maintenance => "maintenance",
+            Self::Unhealthy => "unhealthy",
         }
     }
 }

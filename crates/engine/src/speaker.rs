@@ -14,6 +14,7 @@ mod conflicts;
 mod desired;
 mod discovery;
 mod forwarding;
+mod judged;
 mod own;
 mod probing;
 mod statuses;
@@ -39,6 +40,7 @@ use crate::world::{Change, Touched, World};
 use crate::write::{Outcome, Queue, QueueConfig, Ticket, Write};
 use bgp_statuses::BgpStatuses;
 use forwarding::Forwarding;
+use judged::Judged;
 use own::Own;
 use probing::Probing;
 use statuses::Statuses;
@@ -157,6 +159,7 @@ pub struct Speaker {
     bgp_statuses: BgpStatuses,
     forwarding: Forwarding,
     probing: Probing,
+    judged: Judged,
     told_conflicts: Arc<BTreeMap<Conflict, u64>>,
     /// The newest plan; published as part of `desired`.
     plan: Arc<NodePlan>,
@@ -206,6 +209,7 @@ impl Speaker {
             bgp_statuses: BgpStatuses::default(),
             forwarding: Forwarding::default(),
             probing: Probing::new(seed),
+            judged: Judged::default(),
             told_conflicts: Arc::default(),
             plan: Arc::default(),
             desired: Arc::default(),
@@ -348,6 +352,7 @@ impl Speaker {
             self.publish();
         }
         self.probe(members || world, now);
+        self.judge(changed);
         self.decide_forward(changed);
         self.tell_conflicts();
         self.want_statuses(now);
@@ -379,6 +384,7 @@ impl Speaker {
     fn plan(&mut self, interfaces: bool) {
         self.elector.set_members(&self.facts.members);
         let mut looked_at = self.elector.update(&self.world);
+        looked_at.append(&mut self.judged.differing);
         let routed = self.world.epoch(ROUTED_FROM).is_some();
         if !routed {
             // What is not looked at now is looked at whole, later.
@@ -398,7 +404,8 @@ impl Speaker {
             let mut here = known.iter().flat_map(|k| selected(k, &self.exclusion, set));
             !off || here.next().is_some()
         };
-        let changed = self.own.update(&self.elector, node, &looked_at, reaches);
+        let withdrawn = &self.judged.withdrawn;
+        let changed = (self.own).update(&self.elector, node, &looked_at, reaches, withdrawn);
         let replan = interfaces || changed.tenures || !changed.services.is_empty();
         if let Some(known) = known.filter(|_| replan || !self.tenured()) {
             let claims = self.elector.has_claims();
@@ -441,7 +448,7 @@ impl Speaker {
     fn record(&self) -> Arc<[u8]> {
         match &self.facts.interfaces {
             Some(known) if self.world.epoch(&[Kind::ConfigMap]).is_some() => {
-                discovery::record(known, &self.exclusion)
+                discovery::record(known, &self.exclusion, self.probing.word().cloned())
             }
             _ => Arc::from([]),
         }

@@ -31,7 +31,7 @@ pub use host::Host;
 pub use lan::{Lan, LanOptions, Port, Topology};
 pub use link::{LinkFacts, Neighbour};
 pub use load::{Asked, Held, Load, Outcome, Tally};
-pub use web::{Echo, Lines, Web};
+pub use web::{Echo, Lines, Status, Web};
 
 /// Pause between two looks of [`eventually`].
 const LOOK_INTERVAL: Duration = Duration::from_millis(2);

@@ -7,6 +7,8 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -60,6 +62,45 @@ impl Web {
     /// Stops it.
     pub fn stop(self) {
         drop(self.running);
+    }
+}
+
+/// What stands where a node's kube-proxy tells of its health: every request gets the status set, and no body.
+#[derive(Debug)]
+pub struct Status {
+    status: Arc<AtomicU16>,
+    _running: Running,
+}
+
+impl Status {
+    /// Listens on `address` and answers 200.
+    ///
+    /// # Errors
+    /// The address is not on the host, or taken.
+    pub fn start(host: &Host, address: SocketAddr) -> Result<Self> {
+        let listener = host
+            .run(|| TcpListener::bind(address))
+            .with_context(|| format!("listen on {address} of {}", host.name()))?;
+        listener.set_nonblocking(true)?;
+        let status = Arc::new(AtomicU16::new(200));
+        let now = Arc::clone(&status);
+        let running = Running::start(move |stop| {
+            while wait(&listener, stop) {
+                while let Ok((stream, _)) = listener.accept() {
+                    let status = now.load(Ordering::Relaxed);
+                    std::thread::spawn(move || answer_status(stream, status));
+                }
+            }
+        })?;
+        Ok(Self {
+            status,
+            _running: running,
+        })
+    }
+
+    /// What it answers from now on.
+    pub fn set(&self, status: u16) {
+        self.status.store(status, Ordering::Relaxed);
     }
 }
 
@@ -192,7 +233,17 @@ fn wait(socket: &impl AsFd, stop: &UnixStream) -> bool {
     }
 }
 
-fn answer(mut stream: TcpStream, peer: SocketAddr, name: &str) {
+fn answer_status(mut stream: TcpStream, status: u16) {
+    if request(&mut stream).is_some() {
+        let _ = write!(
+            stream,
+            "HTTP/1.0 {status} Status\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        );
+    }
+}
+
+/// Reads a request; none when it never ends.
+fn request(stream: &mut TcpStream) -> Option<()> {
     // Errors here are the client's, who sees them.
     let _ = stream.set_nonblocking(false);
     let _ = stream.set_read_timeout(Some(CLIENT_TIMEOUT));
@@ -202,8 +253,15 @@ fn answer(mut stream: TcpStream, peer: SocketAddr, name: &str) {
     while !request.windows(4).any(|w| w == b"\r\n\r\n") {
         match stream.read(&mut buf) {
             Ok(n @ 1..) if request.len() < 8192 => request.extend_from_slice(&buf[..n]),
-            _ => return,
+            _ => return None,
         }
+    }
+    Some(())
+}
+
+fn answer(mut stream: TcpStream, peer: SocketAddr, name: &str) {
+    if request(&mut stream).is_none() {
+        return;
     }
     let body = format!("{name} {}\n", peer.ip());
     let _ = write!(

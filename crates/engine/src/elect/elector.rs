@@ -14,7 +14,7 @@ use crate::config::{Advertisement, PoolSet};
 use crate::facts::MembersView;
 use crate::name::{Kind, NamespacedName};
 use crate::plan::Refusal;
-use crate::world::{EndpointSlice, Service, Touched, World};
+use crate::world::{EndpointSlice, Node, Service, Touched, World};
 use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -179,7 +179,7 @@ impl Elector {
     fn nodes_of(&self, world: &World) -> Nodes {
         match &self.options.outside {
             Some(own) => Nodes::outside(own, &self.members, world),
-            None => Nodes::of(world),
+            None => Nodes::of(world, &self.members),
         }
     }
 
@@ -413,6 +413,22 @@ impl Elector {
         self.slices.of(service)
     }
 
+    /// A node is not to get new connections, as all see it.
+    pub(crate) fn is_unwell(&self, node: &str) -> bool {
+        self.nodes.is_unwell(node)
+    }
+
+    /// The nodes that are well and have a living speaker.
+    pub(crate) fn well(&self) -> impl Iterator<Item = &Arc<Node>> + '_ {
+        let members = &self.members;
+        let alive = |name: &str| members.off || members.alive.contains_key(name);
+        let well = move |node: &&Arc<Node>| {
+            let name = node.name.name.as_str();
+            alive(name) && !self.is_unwell(name)
+        };
+        self.nodes.objects().iter().filter(well)
+    }
+
     pub(super) fn verdict(&self, name: &NamespacedName) -> Option<&Verdict> {
         self.verdicts.get(name)
     }
@@ -456,6 +472,7 @@ impl Elector {
         match &verdict.local {
             _ if verdict.blocked.is_some() => false,
             Some(local) => local.iter().any(may),
+            None if verdict.withdraws => self.nodes.all().any(|node| may(&node)),
             None => {
                 let base = self.base(&verdict.advertisements);
                 base.is_some_and(|base| base.best().is_some())

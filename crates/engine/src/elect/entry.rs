@@ -186,8 +186,13 @@ impl Elector {
     /// The Services on an address that a node may announce.
     fn served(&self, group: &Group, address: IpAddr, node: u16) -> Vec<NamespacedName> {
         let may = |name: &NamespacedName| {
-            self.verdict(name)
-                .is_some_and(|v| matches!(self.standing(v, node), Standing::Candidate(_)))
+            let standing = self.verdict(name).map(|v| self.standing(v, node));
+            match standing {
+                Some(Standing::Candidate(_)) => true,
+                // The owner that all have in common in spite of its health serves all.
+                Some(Standing::Refused(Refusal::Unhealthy)) => group.common.is_some(),
+                Some(Standing::Refused(_)) | None => false,
+            }
         };
         let keepers = self.keepers(address);
         debug_assert!(

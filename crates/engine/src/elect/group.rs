@@ -85,6 +85,12 @@ impl Group {
                 (Standing::Candidate(_), Some(common)) if common.binary_search(&node).is_err() => {
                     Standing::Refused(Refusal::SharedServiceElsewhere)
                 }
+                // Who is common to all in spite of its health is so for each.
+                (Standing::Refused(Refusal::Unhealthy), Some(common))
+                    if common.binary_search(&node).is_ok() =>
+                {
+                    reference.regardless(base, node)
+                }
                 (standing, _) => standing,
             }
         }
@@ -136,7 +142,7 @@ impl Group {
     pub(super) fn seat(&self, elector: &Elector) -> Option<Seat> {
         let verdict = elector.verdict(&self.reference)?;
         let base = elector.base(&verdict.advertisements)?;
-        let plain = self.common.is_none() && verdict.local.is_none();
+        let plain = self.common.is_none() && verdict.local.is_none() && !verdict.withdraws;
         let class = if plain && verdict.blocked.is_none() {
             Arc::clone(base.class()?)
         } else {
@@ -196,7 +202,9 @@ fn common(elector: &Elector, able: &[&Verdict]) -> (Option<Box<[u16]>>, Vec<Name
         return (None, Vec::new());
     };
     let same_candidates = others.iter().all(|other| {
-        other.local == reference.local && other.advertisements == reference.advertisements
+        other.local == reference.local
+            && other.advertisements == reference.advertisements
+            && other.withdraws == reference.withdraws
     });
     if same_candidates {
         return (None, Vec::new());
@@ -205,9 +213,22 @@ fn common(elector: &Elector, able: &[&Verdict]) -> (Option<Box<[u16]>>, Vec<Name
         matches!(elector.standing(verdict, node), Standing::Candidate(_))
     };
     let nodes = elector.nodes().all();
-    let all: Box<[u16]> = nodes
+    let mut all: Box<[u16]> = nodes
         .filter(|node| able.iter().all(|v| may(v, *node)))
         .collect();
+    if all.is_empty() && !able.iter().any(|verdict| verdict.withdraws) {
+        // Health keeps them apart, or something else does; the first is no reason to.
+        let may = |verdict: &Verdict, node: u16| {
+            let base = elector.base(&verdict.advertisements);
+            base.is_some_and(|base| {
+                matches!(verdict.regardless(base, node), Standing::Candidate(_))
+            })
+        };
+        let nodes = elector.nodes().all();
+        all = nodes
+            .filter(|node| able.iter().all(|v| may(v, *node)))
+            .collect();
+    }
     if all.is_empty() {
         let names = others.iter().map(|other| other.service.name.clone());
         return (None, names.collect());

@@ -4,13 +4,14 @@
 //! that 10,000 Services cost a handful of tables.
 
 use super::ElectOptions;
+use super::health::Health;
 use super::placing::ClassKey;
 use crate::config::Advertisement;
 use crate::facts::{MemberRecord, MembersView};
 use crate::name::NamespacedName;
 use crate::plan::{InterfaceSet, Refusal};
 use crate::world::{Node, World};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// LIMIT: nodes that take part, by name; Kubernetes supports 5,000.
@@ -34,6 +35,8 @@ pub(super) struct Base {
     standing: Vec<Standing>,
     best: Option<u64>,
     class: Option<Arc<ClassKey>>,
+    /// Nodes that would be candidates if they were well, with their scores.
+    unwell: BTreeMap<u16, u64>,
 }
 
 impl Base {
@@ -43,6 +46,19 @@ impl Base {
             .get(usize::from(node))
             .copied()
             .unwrap_or(unknown)
+    }
+
+    /// The same if health were no question.
+    pub(super) fn regardless(&self, node: u16) -> Standing {
+        match self.unwell.get(&node) {
+            Some(score) => Standing::Candidate(*score),
+            None => self.standing(node),
+        }
+    }
+
+    /// A node that would be a candidate if it were well.
+    pub(super) fn is_unwell(&self, node: u16) -> bool {
+        self.unwell.contains_key(&node)
     }
 
     /// The best score any node has; none when no node may.
@@ -72,13 +88,19 @@ pub(super) struct Nodes {
     names: Vec<String>,
     index: BTreeMap<String, u16>,
     objects: Vec<Arc<Node>>,
+    /// Those that are not to get new connections, ascending.
+    unwell: BTreeSet<u16>,
 }
 
 impl Nodes {
-    pub(super) fn of(world: &World) -> Self {
+    pub(super) fn of(world: &World, members: &MembersView) -> Self {
         let mut nodes = Self::default();
+        let health = Health::of(members);
         for (stored, index) in world.nodes.iter().take(NODES_MAX).zip(0u16..) {
             let name = &stored.object.name.name;
+            if health.is_against(&stored.object) {
+                nodes.unwell.insert(index);
+            }
             nodes.names.push(name.to_string());
             nodes.index.insert(name.to_string(), index);
             nodes.objects.push(Arc::clone(&stored.object));
@@ -115,6 +137,16 @@ impl Nodes {
         self.index.get(name).copied()
     }
 
+    /// A node is not to get new connections, as all see it.
+    pub(super) fn is_unwell(&self, name: &str) -> bool {
+        !self.unwell.is_empty() && self.index(name).is_some_and(|n| self.unwell.contains(&n))
+    }
+
+    /// The nodes as the cluster has them, in the order of their names.
+    pub(super) fn objects(&self) -> &[Arc<Node>] {
+        &self.objects
+    }
+
     pub(super) fn all(&self) -> impl Iterator<Item = u16> + use<> {
         (0u16..).take(self.names.len())
     }
@@ -127,7 +159,8 @@ impl Nodes {
         options: &ElectOptions,
     ) -> Base {
         let stand = |node: &Arc<Node>| stand(node, advertisements, members, options);
-        let standing: Vec<Standing> = self.objects.iter().map(stand).collect();
+        let mut standing: Vec<Standing> = self.objects.iter().map(stand).collect();
+        let unwell = self.set_apart(&mut standing);
         let score = |standing: &Standing| match standing {
             Standing::Candidate(score) => Some(*score),
             Standing::Refused(_) => None,
@@ -139,7 +172,30 @@ impl Nodes {
             standing,
             best,
             class: class.map(Arc::new),
+            unwell,
         }
+    }
+
+    /// Refuses the candidates that are unwell, unless nobody else is left: whatever is held against the last one, an
+    /// address that nobody answers for is worse.
+    fn set_apart(&self, standing: &mut [Standing]) -> BTreeMap<u16, u64> {
+        let mut unwell = BTreeMap::new();
+        let mut well = false;
+        for (node, standing) in (0u16..).zip(standing.iter()) {
+            if let Standing::Candidate(score) = standing {
+                if self.unwell.contains(&node) {
+                    unwell.insert(node, *score);
+                } else {
+                    well = true;
+                }
+            }
+        }
+        for node in unwell.keys().filter(|_| well) {
+            if let Some(standing) = standing.get_mut(usize::from(*node)) {
+                *standing = Standing::Refused(Refusal::Unhealthy);
+            }
+        }
+        unwell
     }
 
     /// Where a node announces by these advertisements; none when no one selects it.

@@ -2,6 +2,7 @@
 
 pub(crate) mod build;
 mod claims;
+mod health;
 mod memory;
 mod placement;
 mod refusals;

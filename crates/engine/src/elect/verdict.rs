@@ -25,6 +25,8 @@ pub(super) struct Verdict {
     pub(super) blocked: Option<Refusal>,
     /// Under policy Local the nodes with an endpoint that can serve, ascending.
     pub(super) local: Option<Box<[u16]>>,
+    /// Its panic policy is `withdraw`: rather nobody announces it than a node that is unwell.
+    pub(super) withdraws: bool,
 }
 
 impl Verdict {
@@ -75,6 +77,7 @@ impl Verdict {
             advertisements: applicable.into_boxed_slice(),
             blocked,
             local,
+            withdraws: crate::forward::withdraws(service),
         })
     }
 
@@ -83,14 +86,35 @@ impl Verdict {
         if let Some(why) = self.blocked {
             return Standing::Refused(why);
         }
-        let standing = base.standing(node);
-        let last = matches!(
-            standing,
-            Standing::Candidate(_) | Standing::Refused(Refusal::NoUsableInterface)
-        );
+        let standing = match base.standing(node) {
+            Standing::Candidate(_) if self.withdraws && base.is_unwell(node) => {
+                Standing::Refused(Refusal::Unhealthy)
+            }
+            standing => standing,
+        };
+        self.among_local(base, node, standing)
+    }
+
+    /// How a node would stand if its health were no question.
+    pub(super) fn regardless(&self, base: &Base, node: u16) -> Standing {
+        match self.blocked {
+            Some(why) => Standing::Refused(why),
+            None => self.among_local(base, node, base.regardless(node)),
+        }
+    }
+
+    /// Under policy Local only nodes with endpoints count, also for who the last one is.
+    fn among_local(&self, base: &Base, node: u16, standing: Standing) -> Standing {
+        let unwell = standing == Standing::Refused(Refusal::Unhealthy);
+        let interface = standing == Standing::Refused(Refusal::NoUsableInterface);
+        let last = unwell || interface || matches!(standing, Standing::Candidate(_));
+        let well = |node: &u16| matches!(base.standing(*node), Standing::Candidate(_));
         match &self.local {
             Some(local) if last && local.binary_search(&node).is_err() => {
                 Standing::Refused(Refusal::NoLocalEndpoints)
+            }
+            Some(local) if unwell && !self.withdraws && !local.iter().any(well) => {
+                base.regardless(node)
             }
             _ => standing,
         }

@@ -3,7 +3,7 @@
 //! A function of a snapshot. What is wrong on the way is told as problems of the Services concerned, and never keeps the
 //! others from their entries.
 
-use super::policy::{ForwardOptions, Note, Policy, judged};
+use super::policy::{ForwardOptions, Note, Policy, judged, withdraws};
 use super::{ForwardTable, Front, FrontPort, Target, TargetSet, Traffic};
 use crate::elect::Elector;
 use crate::elect::nodes::EXCLUDE_LABEL;
@@ -53,16 +53,7 @@ pub struct Decided {
 
 /// Makes the table.
 pub fn decide(asked: &Asked<'_>) -> Decided {
-    let mut making = Making {
-        asked: *asked,
-        ports: BTreeMap::new(),
-        closed: BTreeSet::new(),
-        services: BTreeMap::new(),
-        shared: BTreeMap::new(),
-        sets: BTreeSet::new(),
-        fronted: BTreeSet::new(),
-        homeless: BTreeMap::new(),
-    };
+    let mut making = Making::new(asked);
     for address in asked.addresses {
         making.address(*address);
     }
@@ -86,7 +77,27 @@ struct Making<'a> {
     homeless: BTreeMap<Family, Vec<String>>,
 }
 
-impl Making<'_> {
+impl<'a> Making<'a> {
+    fn new(asked: &Asked<'a>) -> Self {
+        Self {
+            asked: *asked,
+            ports: BTreeMap::new(),
+            closed: BTreeSet::new(),
+            services: BTreeMap::new(),
+            shared: BTreeMap::new(),
+            sets: BTreeSet::new(),
+            fronted: BTreeSet::new(),
+            homeless: BTreeMap::new(),
+        }
+    }
+
+    fn withdraws(&mut self, service: &Service, family: Family) -> bool {
+        let policy = self.policy(service);
+        policy.traffic == Traffic::Front
+            && policy.panic.policy == PanicPolicy::Withdraw
+            && self.targets(service, policy, family).1 == Mode::Withdraw
+    }
+
     fn address(&mut self, address: IpAddr) {
         let keepers = self.asked.elector.keepers(address);
         let mut any = false;
@@ -290,9 +301,8 @@ impl Making<'_> {
                 "no node is healthy enough: connections go to every node that is not excluded"
             }
             Some(Mode::PanicClosed) => "no node is healthy enough: connections are refused",
-            // GAP: health does not decide yet who may announce.
             Some(Mode::Withdraw) => {
-                "no node is healthy enough: connections are refused; the address stays announced, as nothing withdraws it yet"
+                "no node is healthy enough: connections are refused, and the address is not announced from here"
             }
             Some(Mode::Stale) => {
                 "only nodes whose kube-proxy is gone are left: connections go to them by their old rules"
@@ -343,6 +353,30 @@ impl Making<'_> {
         };
         decided
     }
+}
+
+/// The addresses that are not to be announced from here: each Service on them is fronted, would rather be announced by
+/// nobody than lead nowhere (panic policy `withdraw`), and has too few healthy nodes. Whoever announces them now is no
+/// question, so `addresses` of the question counts for nothing.
+pub fn withdrawn(asked: &Asked<'_>) -> BTreeSet<IpAddr> {
+    let mut withdrawn = BTreeSet::new();
+    if asked.health.nodes.is_empty() {
+        return withdrawn;
+    }
+    let mut making = Making::new(asked);
+    for service in asked.world.services.iter().map(|stored| &stored.object) {
+        if !withdraws(service) {
+            continue;
+        }
+        for address in service.addresses() {
+            let keepers = asked.elector.keepers(address);
+            let mut away = |service: &Arc<Service>| making.withdraws(service, Family::of(address));
+            if !keepers.is_empty() && keepers.iter().all(&mut away) {
+                withdrawn.insert(address);
+            }
+        }
+    }
+    withdrawn
 }
 
 fn is(family: Family, address: IpAddr) -> bool {

@@ -59,6 +59,12 @@ pub fn policy(service: &Service, options: ForwardOptions) -> Policy {
     judged(service, options, &mut Vec::new())
 }
 
+/// Its panic policy is `withdraw`.
+pub fn withdraws(service: &Service) -> bool {
+    let asked = word(service, "panic", &PANIC, &mut Vec::new());
+    asked == Some(PanicPolicy::Withdraw)
+}
+
 /// What holds for a Service, and what is to be told about it.
 pub(super) fn judged(service: &Service, options: ForwardOptions, notes: &mut Vec<Note>) -> Policy {
     let asked = word(service, "traffic", &TRAFFIC, notes);

@@ -3,10 +3,10 @@
 use super::*;
 use crate::elect::tests::build;
 use crate::elect::{ElectOptions, Elector};
-use crate::health::HealthView;
+use crate::health::{Cause, HealthView, NodeHealth, State};
 use crate::problem::{Problem, Severity, reason};
 use crate::world::{
-    Change, Delta, Endpoint, EndpointSlice, Node, Origin, Service, ServicePort, Stored,
+    Change, Delta, Endpoint, EndpointSlice, Family, Node, Origin, Service, ServicePort, Stored,
     TrafficPolicy, World,
 };
 
@@ -441,4 +441,87 @@ fn an_address_of_an_interface_is_told() {
         reasons(&problems),
         [(reason::VIP_ON_INTERFACE, Severity::Warning)]
     );
+}
+
+/// Every node silent since the same moment, but those named.
+fn health(up: &[&str]) -> HealthView {
+    let since = crate::speaker::tests::lan::base();
+    let mut view = HealthView {
+        settled: true,
+        ..HealthView::default()
+    };
+    for node in three() {
+        let name = node.name.name.to_string();
+        let usable = up.contains(&name.as_str());
+        let shown = |ip: &IpAddr| NodeHealth {
+            address: *ip,
+            state: if usable {
+                State::Healthy
+            } else {
+                State::Unhealthy
+            },
+            cause: if usable { Cause::None } else { Cause::Path },
+            since,
+            last_healthy: Some(since),
+            rung: None,
+            reason: Arc::from(""),
+            weight: 100,
+            confirmed_dead: false,
+        };
+        let families = node
+            .internal_ips
+            .iter()
+            .map(|ip| (Family::of(*ip), shown(ip)));
+        view.nodes.insert(name, Arc::new(families.collect()));
+    }
+    view
+}
+
+fn withdrawn_of(options: ForwardOptions, services: &[Service], view: &HealthView) -> Vec<String> {
+    let mut world = World::default();
+    for node in three() {
+        world.apply(Change::Node(Delta::Upsert(stored(node))));
+    }
+    for service in services {
+        world.apply(Change::Service(Delta::Upsert(stored(service.clone()))));
+    }
+    let mut elector = Elector::new(ElectOptions {
+        outside: options.outside.then(|| "edge".to_owned()),
+        ..ElectOptions::default()
+    });
+    elector.update(&world);
+    let withdrawn = withdrawn(&Asked {
+        node: "edge",
+        options,
+        world: &world,
+        elector: &elector,
+        health: view,
+        addresses: &BTreeSet::new(),
+        interfaces: &BTreeSet::new(),
+        own_addresses: &BTreeSet::new(),
+    });
+    withdrawn.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn withdraw_takes_the_address_back_while_too_few_are_healthy_whoever_holds_it() {
+    let asks = annotated(web(), "panic", "withdraw");
+    let of = |services: &[Service], up: &[&str]| withdrawn_of(OUTSIDE, services, &health(up));
+    assert_eq!(of(&[asks.clone()], &[]), ["192.0.2.200"]);
+    assert!(of(&[asks.clone()], &["b"]).is_empty());
+    assert!(of(&[web()], &[]).is_empty(), "only who asks for it");
+    let half = annotated(asks.clone(), "panicThreshold", "50");
+    assert_eq!(of(&[half.clone()], &["b"]), ["192.0.2.200"]);
+    assert!(of(&[half], &["b", "c"]).is_empty());
+    // Nothing is known, nothing is fronted, or another one on the address wants to stay.
+    assert!(withdrawn_of(OUTSIDE, &[asks.clone()], &HealthView::default()).is_empty());
+    assert!(withdrawn_of(INSIDE, &[asks.clone()], &health(&[])).is_empty());
+    let shares = |name: &str, number: u16| Service {
+        ports: vec![port(number, Some(30000 + number))],
+        ..build::sharing(name, &["192.0.2.200"], number)
+    };
+    let stays = shares("stays", 81);
+    let goes = annotated(shares("goes", 82), "panic", "withdraw");
+    assert!(of(&[goes.clone(), stays], &[]).is_empty());
+    assert_eq!(of(&[goes], &[]), ["192.0.2.200"]);
 }

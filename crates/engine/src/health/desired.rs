@@ -45,6 +45,8 @@ pub struct NodeWanted {
     pub not_ready: bool,
     /// It was a member and the members have confirmed its loss. Never acted on alone: only a speaker may have died.
     pub member_lost: bool,
+    /// Its speaker is a living member: the network between the two is well.
+    pub heard: bool,
     /// The only link that leads there has no carrier.
     pub link_down: bool,
 }

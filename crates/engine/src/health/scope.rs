@@ -98,6 +98,7 @@ fn wanted(node: &Node, scope: &Scope) -> NodeWanted {
         out_of_service: node.out_of_service,
         not_ready: node.not_ready,
         member_lost: scope.lost.contains(node.name.name.as_str()),
+        heard: false,
         link_down: false,
     }
 }

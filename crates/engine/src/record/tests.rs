@@ -58,6 +58,41 @@ fn another_version_and_bytes_left_over_are_refused() {
     assert_eq!(decode(&[1, 0, 0]), None);
 }
 
+fn word() -> impl Strategy<Value = Word> {
+    let names = || proptest::collection::btree_set("[a-z0-9.-]{0,80}", 0..40);
+    (any::<bool>(), any::<bool>(), names(), names()).prop_map(
+        |(counts, knows_itself, unreachable, unwell)| Word {
+            counts,
+            knows_itself,
+            unreachable,
+            unwell,
+        },
+    )
+}
+
+#[test]
+fn a_word_on_health_travels_and_is_cut_to_its_bound() {
+    let names = |range: std::ops::Range<usize>| range.map(|i| format!("node-{i:03}")).collect();
+    let mut said = record(&["eth0"]);
+    said.word = Some(Word {
+        counts: true,
+        knows_itself: true,
+        unreachable: names(0..2),
+        unwell: names(2..5),
+    });
+    assert_eq!(decode(&encode(&said)), Some(said.clone()));
+    let flagged = decode(&flagged(&encode(&said), true, false)).unwrap();
+    assert_eq!(flagged.word, said.word);
+    said.word.as_mut().unwrap().unwell = names(2..500);
+    let cut = decode(&encode(&said)).unwrap();
+    let word = cut.word.unwrap();
+    assert_eq!(word.unreachable.len() + word.unwell.len(), AGAINST_MAX);
+    assert_eq!(cut.interfaces, said.interfaces, "the interfaces have room");
+    // A kind that nobody knows is another version's.
+    assert_eq!(decode(&[1, 8, 1, 2, 1, b'a']), None);
+    assert_eq!(decode(&[1, 8]), None);
+}
+
 proptest! {
     #[test]
     fn garbage_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..1_200)) {
@@ -72,8 +107,9 @@ proptest! {
         truncated: bool,
         leaving: bool,
         isolated: bool,
+        word in proptest::option::of(word()),
     ) {
-        let record = MemberRecord { interfaces: names, truncated, leaving, isolated };
+        let record = MemberRecord { interfaces: names, truncated, leaving, isolated, word };
         let bytes = encode(&record);
         prop_assert!(bytes.len() <= RECORD_BYTES_MAX);
         let once = decode(&bytes).unwrap();

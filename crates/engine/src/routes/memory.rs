@@ -30,6 +30,8 @@ pub struct Routes {
     verdicts: BTreeMap<NamespacedName, Verdict>,
     /// Who stands behind each prefix: the Services, with their advertisements.
     prefixes: BTreeMap<IpNetwork, BTreeMap<NamespacedName, BTreeSet<u16>>>,
+    /// Addresses that are not to be told from here, because too few nodes behind them are healthy.
+    withdrawn: Arc<BTreeSet<IpAddr>>,
     dirty: Dirty,
 }
 
@@ -67,6 +69,11 @@ impl Routes {
         }
     }
 
+    /// Addresses that are not to be told from here; those that differ must be among the next update's `decided`.
+    pub fn set_withdrawn(&mut self, withdrawn: &Arc<BTreeSet<IpAddr>>) {
+        self.withdrawn = Arc::clone(withdrawn);
+    }
+
     /// Whether this node stays, as last decided.
     pub fn departure(&self) -> Departure {
         let here = self.here.as_ref();
@@ -85,12 +92,14 @@ impl Routes {
     pub fn update(&mut self, world: &World, elector: &Elector, decided: &BTreeSet<IpAddr>) -> bool {
         let mut dirty = std::mem::take(&mut self.dirty);
         self.dirty.seen = true;
-        if !dirty.seen || dirty.node {
+        let unwell = self.options.outside.is_none() && elector.is_unwell(&self.node);
+        let was = self.here.as_ref().is_some_and(|here| here.unwell);
+        if !dirty.seen || dirty.node || unwell || was {
             let name = NamespacedName::new("", self.node.as_str());
             let stored = world.nodes.get(&name);
             let here = match &self.options.outside {
-                Some(own) => Some(Here::of(&front(own), &self.options)),
-                None => stored.map(|stored| Here::of(&stored.object, &self.options)),
+                Some(own) => Some(Here::of(&front(own), &self.options, elector)),
+                None => stored.map(|stored| Here::of(&stored.object, &self.options, elector)),
             };
             dirty.seen &= here == self.here;
             self.here = here;
@@ -189,6 +198,14 @@ impl Routes {
         // Of two Services on one address without a valid key only the keeper is announced.
         let keeps = |address: &&IpAddr| elector.keepers(**address).iter().any(|s| s.name == *name);
         verdict.addresses = verdict.addresses.iter().filter(keeps).copied().collect();
+        let away = |address: &&IpAddr| self.withdrawn.contains(*address);
+        if verdict.refusal.is_none() && verdict.addresses.iter().any(|a| away(&a)) {
+            let rest = verdict.addresses.iter().filter(|address| !away(address));
+            verdict.addresses = rest.copied().collect();
+            if verdict.addresses.is_empty() {
+                verdict.refusal = Some(Refusal::Unhealthy);
+            }
+        }
         for (prefix, advertisement) in self.routes_of(&verdict) {
             affected.insert(prefix);
             let behind = self.prefixes.entry(prefix).or_default();

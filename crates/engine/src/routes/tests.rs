@@ -9,6 +9,8 @@ use crate::name::NamespacedName;
 use crate::plan::Refusal;
 use crate::world::*;
 use proptest::prelude::*;
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 const NODE: &str = "n1";
@@ -467,4 +469,95 @@ proptest! {
             );
         }
     }
+}
+
+fn unwell(build: &mut Build, nodes: &[&str]) {
+    for node in [NODE, "n2"] {
+        let record = build.members.alive.entry(node.into()).or_default();
+        let against = nodes.iter().filter(|name| **name == node);
+        record.word = Some(crate::facts::Word {
+            knows_itself: true,
+            unwell: against.map(|name| (*name).to_owned()).collect(),
+            ..crate::facts::Word::default()
+        });
+    }
+}
+
+fn routes_of_members(build: &Build) -> Routes {
+    let mut elector = Elector::new(build.options.clone());
+    let mut routes = Routes::new(NODE, build.options.clone());
+    configure(build, &mut routes, &mut elector);
+    elector.set_members(&build.members);
+    let decided = elector.update(&build.world);
+    routes.update(&build.world, &elector, &decided);
+    routes
+}
+
+#[test]
+fn a_node_that_is_unwell_lets_go_where_another_tells_a_router() {
+    let told = |build: &Build| !lines(&routes_of_members(build)).is_empty();
+    let mut build = basic();
+    build.served(service("web", &["10.0.0.1"]));
+    unwell(&mut build, &[]);
+    assert!(told(&build));
+    unwell(&mut build, &[NODE]);
+    assert!(!told(&build));
+    let refusals = |build: &Build| -> Vec<Refusal> {
+        let routes = routes_of_members(build);
+        routes.refusals("r").map(|(_, why)| why).collect()
+    };
+    assert_eq!(refusals(&build), [Refusal::Unhealthy]);
+    // The last one stays: the other is unwell too, away, excluded, has no session, or no endpoint.
+    unwell(&mut build, &[NODE, "n2"]);
+    assert!(told(&build));
+    unwell(&mut build, &[NODE]);
+    let well = build.clone();
+    build.members.alive.remove("n2");
+    assert!(told(&build));
+    build = well.clone();
+    let label = "node.kubernetes.io/exclude-from-external-load-balancers=";
+    build.node(node("n2", label));
+    assert!(told(&build));
+    build = well.clone();
+    let mut only = peer("r", "192.0.2.1");
+    build.node(node(NODE, "rack=1"));
+    only.node_selectors = vec![selector("rack=1")];
+    add_peer(&mut build, only);
+    assert!(told(&build));
+    build = well.clone();
+    let mut local = service("web", &["10.0.0.1"]);
+    local.external_policy = TrafficPolicy::Local;
+    build.service(local).slice(ready_on("web", &[NODE]));
+    assert!(told(&build));
+    build.slice(ready_on("web", &[NODE, "n2"]));
+    assert!(!told(&build));
+    // Who would rather have nobody asks nobody.
+    let mut build = well;
+    unwell(&mut build, &[NODE, "n2"]);
+    let mut web = service("web", &["10.0.0.1"]);
+    web.annotations = labels("harbinger.dev/panic=withdraw").into();
+    build.service(web);
+    assert!(!told(&build));
+}
+
+#[test]
+fn an_address_that_is_withdrawn_is_not_told_and_comes_back() {
+    let mut build = basic();
+    build.served(service("web", &["10.0.0.1"]));
+    build.served(service("both", &["10.0.0.2", "10.0.0.3"]));
+    let mut elector = Elector::new(build.options.clone());
+    let mut routes = Routes::new(NODE, build.options.clone());
+    configure(&build, &mut routes, &mut elector);
+    let decided = elector.update(&build.world);
+    routes.update(&build.world, &elector, &decided);
+    assert_eq!(lines(&routes).len(), 3);
+    let away: BTreeSet<IpAddr> = ["10.0.0.1", "10.0.0.3"].map(|a| a.parse().unwrap()).into();
+    routes.set_withdrawn(&Arc::new(away.clone()));
+    assert!(routes.update(&build.world, &elector, &away));
+    assert_eq!(lines(&routes).len(), 1);
+    let refusals: Vec<Refusal> = routes.refusals("r").map(|(_, why)| why).collect();
+    assert_eq!(refusals, [Refusal::Unhealthy]);
+    routes.set_withdrawn(&Arc::default());
+    assert!(routes.update(&build.world, &elector, &away));
+    assert_eq!(lines(&routes).len(), 3);
 }

@@ -3,9 +3,9 @@
 
 use crate::config::PoolSet;
 use crate::config::bgp::{BgpAdvertisement, BgpConfig};
-use crate::elect::ElectOptions;
 use crate::elect::nodes::EXCLUDE_LABEL;
 use crate::elect::verdict::{Endpoints, addresses_of, pool_of};
+use crate::elect::{ElectOptions, Elector};
 use crate::plan::Refusal;
 use crate::routes::Departure;
 use crate::selector::Labels;
@@ -21,10 +21,15 @@ pub(super) struct Here {
     /// Nothing is announced from here, for this reason.
     pub(super) refusal: Option<Refusal>,
     pub(super) departure: Departure,
+    /// Its health says that it is to get no new connections.
+    pub(super) unwell: bool,
+    /// Then: the nodes that could take them.
+    pub(super) others: Vec<Arc<Node>>,
 }
 
 impl Here {
-    pub(super) fn of(node: &Node, options: &ElectOptions) -> Self {
+    /// `elector`: whose health is known, just updated.
+    pub(super) fn of(node: &Node, options: &ElectOptions, elector: &Elector) -> Self {
         let refusal = if node.network_unavailable {
             Some(Refusal::NodeNetworkUnavailable)
         } else if !options.ignore_exclude && node.labels.contains_key(EXCLUDE_LABEL) {
@@ -34,9 +39,22 @@ impl Here {
         } else {
             None
         };
+        let name = node.name.name.as_str();
+        let unwell = options.outside.is_none() && elector.is_unwell(name);
+        let able = |other: &&Arc<Node>| {
+            let excluded = !options.ignore_exclude && other.labels.contains_key(EXCLUDE_LABEL);
+            !excluded && !other.network_unavailable && !other.maintenance
+        };
+        let others: Vec<Arc<Node>> = match unwell {
+            true => elector.well().filter(able).cloned().collect(),
+            false => Vec::new(),
+        };
+        // Told in advance, so that its routers turn away before the routes are gone.
+        let told = (node.deleting || node.to_be_deleted) && !others.is_empty();
         let departure = match refusal {
             _ if node.maintenance => Departure::Maintenance,
             Some(Refusal::NodeLabeledExcludeBalancers) => Departure::Excluded,
+            None if told => Departure::Excluded,
             _ => Departure::Stays,
         };
         Self {
@@ -44,7 +62,37 @@ impl Here {
             labels: node.labels.clone(),
             refusal,
             departure,
+            unwell,
+            others,
         }
+    }
+
+    /// A node that is unwell lets go of a Service where another one, which is well, tells a router of it: suspicion alone
+    /// never takes the last one. Where the Service would rather have nobody, it lets go at once.
+    fn lets_go(
+        &self,
+        service: &Service,
+        applying: &[u16],
+        endpoints: &Endpoints<'_>,
+        config: &BgpConfig,
+    ) -> bool {
+        let local = service.external_policy == TrafficPolicy::Local;
+        let tells = |other: &Node, at: &u16| {
+            let Some(ad) = config.advertisements.get(usize::from(*at)) else {
+                return false;
+            };
+            let mut peers = config.peers.iter();
+            ad.selects_node(&other.labels)
+                && peers.any(|peer| {
+                    ad.selects_peer(&peer.object.name) && peer.selects_node(&other.labels)
+                })
+        };
+        let takes_over = |other: &Arc<Node>| {
+            let name = other.name.name.as_str();
+            (!local || endpoints.nodes.contains(&name))
+                && applying.iter().any(|at| tells(other, at))
+        };
+        self.unwell && (crate::forward::withdraws(service) || self.others.iter().any(takes_over))
     }
 }
 
@@ -110,6 +158,8 @@ impl Verdict {
             Some(Refusal::NoLocalEndpoints)
         } else if !endpoints.any {
             Some(Refusal::NoEndpoints)
+        } else if here.lets_go(service, &applying, &endpoints, config) {
+            Some(Refusal::Unhealthy)
         } else {
             None
         };

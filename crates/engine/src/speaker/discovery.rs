@@ -1,7 +1,7 @@
 //! Where the members are, what seals their datagrams, what this node tells of itself.
 
 use super::{MemberKeys, SpeakerConfig};
-use crate::facts::{Interface, MemberRecord};
+use crate::facts::{Interface, MemberRecord, Word};
 use crate::interfaces::{Exclusion, usable};
 use crate::name::{Kind, NamespacedName};
 use crate::record;
@@ -81,9 +81,14 @@ pub(super) fn keys(config: &SpeakerConfig, world: &World) -> MemberKeys {
     )
 }
 
-pub(super) fn record(known: &BTreeMap<u32, Interface>, exclusion: &Exclusion) -> Arc<[u8]> {
+pub(super) fn record(
+    known: &BTreeMap<u32, Interface>,
+    exclusion: &Exclusion,
+    word: Option<Word>,
+) -> Arc<[u8]> {
     let record = MemberRecord {
         interfaces: usable(known, exclusion),
+        word,
         ..MemberRecord::default()
     };
     record::encode(&record).into()

@@ -41,7 +41,7 @@ impl Speaker {
             return;
         }
         let decided = if self.fronts() {
-            self.decided_forward(&health)
+            self.asked_forward(|asked| decide(&asked))
         } else {
             Decided::default()
         };
@@ -66,18 +66,19 @@ impl Speaker {
         options.outside || options.guard || asks()
     }
 
-    fn decided_forward(&self, health: &HealthView) -> Decided {
+    /// Asks something of all that a forward table is made from.
+    pub(super) fn asked_forward<T>(&self, ask: impl FnOnce(Asked<'_>) -> T) -> T {
         let known = self.facts.interfaces.as_ref();
         let interfaces = self.plan.answers.keys();
         let interfaces = interfaces.filter_map(|index| Some(known?.get(index)?.name.clone()));
         let own = known.iter().flat_map(|all| all.values());
         let own = own.flat_map(|interface| interface.addresses.iter().map(|network| network.ip()));
-        decide(&Asked {
+        ask(Asked {
             node: &self.config.node,
             options: self.config.forward,
             world: &self.world,
             elector: &self.elector,
-            health,
+            health: self.health_view(),
             addresses: &self.held(),
             interfaces: &interfaces.collect(),
             own_addresses: &own.collect(),

@@ -42,12 +42,15 @@ impl Own {
         node: &str,
         looked_at: &BTreeSet<IpAddr>,
         reaches: impl Fn(&InterfaceSet) -> bool,
+        withdrawn: &BTreeSet<IpAddr>,
     ) -> Changed {
         let mut changed = Changed::default();
         for address in looked_at {
             // Without membership the others do not hear that this node has none of the
             // interfaces: it stays elected, says so, and announces nothing, as in MetalLB.
-            let (new, unreached) = match elector.announcement(*address, node) {
+            let announcement = elector.announcement(*address, node);
+            let announcement = announcement.filter(|_| !withdrawn.contains(address));
+            let (new, unreached) = match announcement {
                 Some(new) if !reaches(&new.interfaces) => (None, Some(new)),
                 new => (new, None),
             };

@@ -4,8 +4,10 @@
 
 use super::Speaker;
 use super::statuses::event;
+use crate::facts::Word;
 use crate::health::{
-    Health, HealthEvent, HealthView, Probe, ProbeId, ProbeResult, Scope, Settings, desired_of,
+    Health, HealthEvent, HealthView, Opinion, Probe, ProbeId, ProbeResult, Scope, Settings,
+    desired_of,
 };
 use crate::name::NamespacedName;
 use crate::world::Family;
@@ -16,10 +18,10 @@ use std::time::Instant;
 /// Whether nodes are probed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Probes {
-    /// While something is fronted.
+    /// Every node while something is fronted, else this node alone, so that the others hear of its health.
     #[default]
     Auto,
-    /// Always.
+    /// Every node, always.
     On,
     /// Never: every node counts.
     Off,
@@ -32,6 +34,10 @@ pub(super) struct Probing {
     /// Nodes that have been members.
     members: BTreeSet<String>,
     nothing: Arc<HealthView>,
+    /// What the others are told.
+    word: Option<Word>,
+    /// This node alone is looked at.
+    alone: bool,
     /// For the shell's log.
     events: Vec<HealthEvent>,
 }
@@ -46,8 +52,26 @@ impl Probing {
             seed,
             members: BTreeSet::new(),
             nothing: Arc::default(),
+            word: None,
+            alone: false,
             events: Vec::new(),
         }
+    }
+
+    pub(super) fn health(&self) -> Option<&Health> {
+        self.health.as_ref()
+    }
+
+    /// What the others are told of the health of nodes.
+    pub(super) fn word(&self) -> Option<&Word> {
+        self.word.as_ref()
+    }
+
+    /// True when it differs.
+    pub(super) fn set_word(&mut self, word: Option<Word>) -> bool {
+        let differs = self.word != word;
+        self.word = word;
+        differs
     }
 }
 
@@ -85,15 +109,21 @@ impl Speaker {
     /// Looks again at what is to be probed when the world or the members `changed`, and tells what happened.
     pub(super) fn probe(&mut self, changed: bool, now: Instant) {
         if changed && self.planned {
-            let wanted = match self.config.probes {
-                Probes::On => true,
-                Probes::Off => false,
-                Probes::Auto => self.fronts(),
+            // Nobody is there to hear of it, or this machine is none of the nodes.
+            let unheard = self.facts.members.off || self.config.forward.outside;
+            let (wanted, alone) = match self.config.probes {
+                Probes::On => (true, false),
+                Probes::Off => (false, false),
+                Probes::Auto if self.fronts() => (true, false),
+                Probes::Auto => (!unheard, true),
             };
+            if !wanted || self.probing.alone != alone {
+                // What one node showed is no view of all.
+                self.probing.health = None;
+            }
+            self.probing.alone = alone;
             if wanted {
                 self.aim(now);
-            } else {
-                self.probing.health = None;
             }
         }
         if let Some(health) = &mut self.probing.health {
@@ -124,7 +154,23 @@ impl Speaker {
             lost: lost.cloned().collect(),
             ..Scope::default()
         };
-        let desired = Arc::new(desired_of(&self.world, &scope));
+        let mut desired = desired_of(&self.world, &scope);
+        if self.probing.alone {
+            // Its own kube-proxy, and nothing else: a NodePort that fails says more about pods.
+            desired.nodes.retain(|name, _| *name == self.config.node);
+            desired.node_ports.clear();
+            desired.services.clear();
+        }
+        for (name, node) in &mut desired.nodes {
+            node.heard = *name != self.config.node && members.alive.contains_key(name);
+        }
+        let records = self.facts.members.alive.iter();
+        let others = records.filter(|(name, _)| **name != self.config.node);
+        let words = others.filter_map(|(name, record)| Some((name, record.word.as_ref()?)));
+        desired.observers = words
+            .map(|(name, word)| (name.clone(), opinion(word)))
+            .collect();
+        let desired = Arc::new(desired);
         let seed = self.probing.seed;
         let health = self
             .probing
@@ -233,5 +279,13 @@ impl Speaker {
         nodes
             .flat_map(|families| families.keys().copied())
             .collect()
+    }
+}
+
+/// What another one's word means to the machine here.
+fn opinion(word: &Word) -> Opinion {
+    Opinion {
+        counts: word.counts,
+        cannot_reach: word.unreachable.clone(),
     }
 }

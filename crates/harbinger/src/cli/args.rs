@@ -273,7 +273,7 @@ pub struct Announce {
     /// After a stop that handed addresses over, how long the process stays, silent: 0s to 300s.
     #[arg(long, default_value = "5s", value_parser = duration, value_name = "DURATION")]
     pub linger: Duration,
-    /// Whether the health of nodes is probed: while something is fronted, always, or never.
+    /// Whether the health of nodes is probed: of every node while something is fronted, else of this one; always of every node; or never.
     #[arg(long, value_enum, default_value_t)]
     pub probes: ProbesArg,
 }

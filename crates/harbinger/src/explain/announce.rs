@@ -187,6 +187,9 @@ fn mend(world: &World, entry: &L2Entry) -> String {
         Some(Refusal::Maintenance) => {
             "take the annotation harbinger.dev/maintenance off the nodes"
         }
+        Some(Refusal::Unhealthy) => {
+            "look at `harbinger health`: no node's kube-proxy is well, and the Service's panic policy is withdraw"
+        }
         Some(Refusal::Leaving | Refusal::Isolated) => {
             "look at the speakers' log: they stop, or reach neither the others nor their gateway"
         }
@@ -215,6 +218,9 @@ fn words(refusal: Refusal) -> &'static str {
         Refusal::Leaving => "its speaker is about to stop",
         Refusal::Isolated => "it is cut off from most speakers and from its gateway",
         Refusal::Maintenance => "its annotation harbinger.dev/maintenance says so",
+        Refusal::Unhealthy => {
+            "its health says that it is to get no new connections (`harbinger health`), or it is being removed"
+        }
         Refusal::SharedServiceElsewhere => "another Service on the same address refuses it",
     }
 }
