@@ -101,6 +101,8 @@ pub struct Wire {
     unsure_since: Option<Instant>,
     sure: bool,
     isolation: Isolation,
+    /// The brain's last word: this node has no link that addresses are answered on.
+    dark: bool,
     leaving: Leaving,
     /// The member record as the others are told it.
     record: Arc<[u8]>,
@@ -151,6 +153,7 @@ impl Wire {
             unsure_since: None,
             sure: true,
             isolation: Isolation::default(),
+            dark: false,
             leaving: Leaving::default(),
             record: Arc::default(),
             next: 0,
@@ -178,6 +181,9 @@ impl Wire {
             self.stale = true;
             self.plan_stale = true;
         }
+        if old.member_record != desired.member_record {
+            self.note_links(now);
+        }
         self.routers.set_departure(desired.departure, now);
         self.routers.set_sessions(&desired.sessions, now);
         if let Some(membership) = &mut self.membership {
@@ -202,6 +208,7 @@ impl Wire {
         self.wake(now);
         self.routers.set_interfaces(interfaces, now);
         if self.interfaces != *interfaces {
+            self.note_return(interfaces, now);
             self.interfaces.clone_from(interfaces);
             self.stale = true;
             self.look.all = true;
@@ -460,6 +467,11 @@ impl Wire {
     /// Brings everything in line with what is known now.
     fn settle(&mut self, now: Instant) {
         self.take_members(now);
+        if self.start.calls(now)
+            && let Some(membership) = &mut self.membership
+        {
+            membership.call_again(now);
+        }
         let known = self.desired.member_peers.as_ref();
         let was_settled = self.start.is_settled();
         if self.start.turn(self.membership.as_ref(), known, now) {

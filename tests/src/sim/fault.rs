@@ -485,7 +485,8 @@ impl Sim {
             | Fault::Unavailable(node)
             | Fault::Maintenance(node)
             | Fault::NodeLeaves(node) => self.checks.excuse(*node),
-            // A node without its link is a partition of its own.
+            // GAP: a node whose only link returns takes nothing itself, but it tells the others that those are dead whom it
+            // could not hear (seed 20); with another link left it is a partition of its own.
             // GAP: a process that was stopped while an address changed its Service takes it back when it goes on
             // (seed 54): until that is mended, whoever holds what a stopped node held is not asked to keep it.
             Fault::Partition(_)

@@ -38,7 +38,8 @@ fn faults(nodes: usize, faults: &[Fault], times: usize) {
             assert_eq!(taken.answers_after, 0, "a stopped one answered");
             let left = trial.calm().unwrap();
             println!("    calm again: node-{left} holds it");
-            // GAP: a node that has lost its only link and gets it back may claim before it has heard who took over.
+            // GAP: a node that gets its only link back takes nothing, but tells the others that those are dead whom it could
+            // not hear: what they hold may move once more.
             if !matches!(fault, Fault::OwnLinkDown | Fault::CableOut) {
                 assert_eq!(left, taken.next, "it moved once");
             }

@@ -4,6 +4,8 @@
 //! node is cut off, then the claim machine turns. Decides no address by itself.
 
 use super::{Action, Event, Wire, holds};
+use crate::facts::Interface;
+use crate::record;
 use members::{Membership, Standing};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -67,6 +69,46 @@ impl Wire {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// What the brain says of this node's links. It may say that there is one again before the wire sees which.
+    pub(super) fn note_links(&mut self, now: Instant) {
+        let Some(record) = record::decode(&self.desired.member_record) else {
+            return;
+        };
+        let dark = record.interfaces.is_empty() && !record.truncated;
+        if std::mem::replace(&mut self.dark, dark) && !dark && self.start.is_settled() {
+            self.come_back(now);
+        }
+    }
+
+    /// The wire sees a link before the brain does: nothing may be claimed in between.
+    pub(super) fn note_return(&mut self, interfaces: &BTreeMap<u32, Interface>, now: Instant) {
+        let usable = |i: &Interface| i.up && i.carrier && i.ethernet;
+        let lit = |(index, link): (&u32, &Interface)| {
+            usable(link) && !self.interfaces.get(index).is_some_and(usable)
+        };
+        if self.dark && interfaces.iter().any(lit) {
+            self.come_back(now);
+        }
+    }
+
+    /// A node that had no link reached nobody: who did not hear from it has taken over what it held. It listens as one
+    /// that has just started (L2-87), or it would claim all that it held before it hears of those who hold it now.
+    fn come_back(&mut self, now: Instant) {
+        let peers = self.desired.member_peers.as_ref();
+        if peers.is_none_or(|peers| peers.len() < 2) {
+            return;
+        }
+        if let Some(membership) = &mut self.membership {
+            membership.listen_again(now);
+        }
+        if self.start.is_settled() {
+            self.start.listen(now);
+            self.stale = true;
+            self.members_stale = true;
+            self.look.all = true;
         }
     }
 

@@ -21,6 +21,10 @@ const DRAIN: Duration = Duration::from_millis(100);
 /// not tell its claims must not keep the others silent for good.
 const CLAIMS: Duration = Duration::from_secs(3);
 
+/// After its link has returned, a node calls those who are no members (any more) this often: what it heard last may
+/// be that they count it as dead, and it them.
+const CALLS: Duration = Duration::from_millis(150);
+
 /// Where the node stands.
 #[derive(Clone, Debug)]
 pub(super) struct Start {
@@ -28,6 +32,8 @@ pub(super) struct Start {
     state: State,
     /// Listening because a turn came late.
     again: bool,
+    /// Listening because the only link is there again: when the absent are called next.
+    call_at: Option<Instant>,
     /// When the rule is to be looked at though nothing is heard.
     look_at: Option<Instant>,
 }
@@ -55,6 +61,7 @@ impl Start {
             delay,
             state,
             again: false,
+            call_at: None,
             look_at: None,
         }
     }
@@ -78,11 +85,32 @@ impl Start {
     /// The turn came late: listen again.
     pub(super) fn again(&mut self, now: Instant) {
         self.again = true;
+        self.call_at = None;
         self.look_at = Some(now);
         self.state = State::Listening {
             since: now,
             heard: None,
         };
+    }
+
+    /// The only link is there again: the others may have taken over meanwhile, and are called at this moment.
+    pub(super) fn listen(&mut self, now: Instant) {
+        self.again = false;
+        self.call_at = Some(now + CALLS);
+        self.look_at = Some(now);
+        self.state = State::Listening {
+            since: now,
+            heard: None,
+        };
+    }
+
+    /// Whether those who are absent are to be called now.
+    pub(super) fn calls(&mut self, now: Instant) -> bool {
+        let due = self.call_at.is_some_and(|at| at <= now);
+        if due {
+            self.call_at = (!self.is_settled()).then_some(now + CALLS);
+        }
+        due && !self.is_settled()
     }
 
     /// Looks at the time and the members; true when a late turn is made good by it.
@@ -109,6 +137,10 @@ impl Start {
             membership.members().len() + 1 >= peers.len() && !membership.members().is_empty();
         let at = match heard {
             Some(_) if !membership.claims_known() => since + CLAIMS,
+            // What was heard may be no more than that they count this node as dead.
+            Some(_) if self.call_at.is_some() && membership.members().is_empty() => {
+                since + self.delay
+            }
             Some(_) if self.again || all_heard => now,
             Some(heard) => (heard + OTHERS).min(since + self.delay),
             // Members that were there may have taken over what this node held.
@@ -125,7 +157,7 @@ impl Start {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.look_at
+        [self.look_at, self.call_at].into_iter().flatten().min()
     }
 }
 

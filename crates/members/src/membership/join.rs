@@ -57,6 +57,25 @@ impl Membership {
         }
     }
 
+    /// The way to the others was gone and may be there again: every address where no member is is called at once, and those who are
+    /// still counted alive have to say again what they claim ([`Self::claims_known`], [`Self::claims_whole`]).
+    pub fn listen_again(&mut self, now: Instant) {
+        self.wake(now);
+        if self.standing == Standing::Active {
+            self.exchange.resume(now);
+        }
+        self.call_again(now);
+    }
+
+    /// Every address where no member is is called at once, not when its turn comes.
+    pub fn call_again(&mut self, now: Instant) {
+        self.wake(now);
+        if self.standing == Standing::Active {
+            self.peers.call_again(now);
+            self.call_peers(now);
+        }
+    }
+
     /// Calls those who are due, at most [`MAX_CALLS_PER_TURN`]. Where a member is nobody is called, and nothing wakes us for it.
     pub(super) fn call_peers(&mut self, now: Instant) {
         if self.peers.due_at.is_none_or(|at| at > now) {

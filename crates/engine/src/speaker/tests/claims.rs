@@ -437,6 +437,56 @@ fn a_link_that_goes_down_is_released_at_once() {
     assert_eq!(lan.owners(VIP), next, "it takes nothing back");
 }
 
+/// Its only link: it reaches nobody meanwhile, for so short that nobody may have noticed, or for long.
+// L2-83, L2-87
+#[test]
+fn a_node_whose_only_link_returns_takes_nothing_that_others_hold() {
+    for (seed, (hosts, dark)) in [
+        (2, 300 * MS),
+        (2, 700 * MS),
+        (2, 5 * SECOND),
+        (3, 300 * MS),
+        (3, 600 * MS),
+        (3, 700 * MS),
+        (3, 800 * MS),
+        (3, SECOND),
+        (3, 5 * SECOND),
+        (5, 650 * MS),
+        (5, 5 * SECOND),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let vips: Vec<String> = (0..8).map(|i| format!("10.0.1.{i}")).collect();
+        let services = vips.iter().enumerate();
+        let services = services.map(|(i, vip)| service(&format!("s{i}"), &[vip]));
+        let mut lan = Lan::new(&cluster(hosts, services.collect()), hosts, seed as u64);
+        lan.run(3 * SECOND);
+        let rest: Vec<usize> = (1..hosts).collect();
+        for again in 0..3 {
+            lan.hosts[0].interfaces.get_mut(&2).unwrap().carrier = false;
+            lan.part(&[0], &rest);
+            lan.run(dark);
+            let kept = |lan: &Lan| -> Vec<Vec<usize>> {
+                let owners = |vip: &String| lan.owners(vip);
+                vips.iter().map(owners).collect()
+            };
+            let before = kept(&lan);
+            lan.hosts[0].interfaces.get_mut(&2).unwrap().carrier = true;
+            lan.cut.clear();
+            lan.run(4 * SECOND);
+            for (vip, (before, after)) in vips.iter().zip(before.iter().zip(kept(&lan))) {
+                assert_eq!(after.len(), 1, "{vip}, {hosts} hosts, {dark:?}");
+                // At 650 ms the others may not have agreed yet.
+                assert!(
+                    before.is_empty() || *before == after || !after.contains(&0),
+                    "{vip}, {hosts} hosts, {dark:?}, {again}: {before:?}, then {after:?}"
+                );
+            }
+        }
+    }
+}
+
 // L2-90
 #[test]
 fn an_address_without_a_service_is_silent_in_the_same_call() {
