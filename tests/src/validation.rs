@@ -72,8 +72,12 @@ impl From<Line> for Case {
 }
 
 fn whole(kind: &str, version: &str, body: Value) -> Value {
+    let group = match kind {
+        "FrontProfile" => api::OWN_GROUP,
+        _ => api::GROUP,
+    };
     let mut object = json!({
-        "apiVersion": format!("{}/{version}", api::GROUP),
+        "apiVersion": format!("{group}/{version}"),
         "kind": kind,
         "metadata": {"name": "case", "namespace": "metallb-system"},
     });

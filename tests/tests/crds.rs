@@ -215,6 +215,7 @@ fn what_the_check_takes_can_be_read() {
             ("BGPPeer", _) => read::<api::BGPPeer>(case.object),
             ("Community", _) => read::<api::Community>(case.object),
             ("ConfigurationState", _) => read::<api::ConfigurationState>(case.object),
+            ("FrontProfile", _) => read::<api::FrontProfile>(case.object),
             ("IPAddressPool", _) => read::<api::IPAddressPool>(case.object),
             ("L2Advertisement", _) => read::<api::L2Advertisement>(case.object),
             ("ServiceBGPStatus", _) => read::<api::ServiceBGPStatus>(case.object),

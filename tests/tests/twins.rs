@@ -9,11 +9,12 @@ use tests::validation::{Case, Expect, cases};
 
 const NAMESPACE: &str = "metallb-system";
 
-const KINDS: [&str; 6] = [
+const KINDS: [&str; 7] = [
     "BFDProfile",
     "BGPAdvertisement",
     "BGPPeer",
     "Community",
+    "FrontProfile",
     "IPAddressPool",
     "L2Advertisement",
 ];
@@ -43,12 +44,14 @@ fn errors(case: &Case) -> Vec<Problem> {
     let (pools, of_pools) = config::pools(&world, NAMESPACE);
     let (_advertisements, of_advertisements) = config::l2_advertisements(&world, &pools, NAMESPACE);
     let (_bgp, of_bgp) = config::bgp::bgp(&world, &pools, NAMESPACE);
+    let (_fronts, of_fronts) = config::front_profiles(&world, &pools, NAMESPACE);
     let all = world
         .problems()
         .cloned()
         .chain(of_pools)
         .chain(of_advertisements)
-        .chain(of_bgp);
+        .chain(of_bgp)
+        .chain(of_fronts);
     // What another object decides is not what this one's rules say.
     let of_others = [reason::UNKNOWN_PROFILE, reason::INVALID_SECRET];
     all.filter(|problem| problem.severity == Severity::Error)

@@ -28,6 +28,7 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
         crate::BGPSessionState::crd(),
         crate::Community::crd(),
         crate::ConfigurationState::crd(),
+        crate::FrontProfile::crd(),
         crate::IPAddressPool::crd(),
         crate::L2Advertisement::crd(),
         crate::ServiceBGPStatus::crd(),

@@ -26,6 +26,7 @@ mod bounds;
 mod community;
 mod configuration_state;
 mod crds;
+mod front_profile;
 mod ip_address_pool;
 mod l2_advertisement;
 mod rules;
@@ -46,6 +47,9 @@ pub use configuration_state::{
     ConfigurationState, ConfigurationStateSpec, ConfigurationStateStatus,
 };
 pub use crds::{crds, crds_yaml};
+pub use front_profile::{
+    FrontHealth, FrontPanic, FrontProfile, FrontProfileSpec, FrontProfileStatus,
+};
 pub use ip_address_pool::{
     IPAddressPool, IPAddressPoolSpec, IPAddressPoolStatus, ServiceAllocation,
 };

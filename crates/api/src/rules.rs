@@ -46,6 +46,17 @@ const COMMUNITY_OR_ALIAS: &str = r#"self.split(":").size() == 2 ? self.split(":"
 /// As above, of an alias: it has no other name.
 const COMMUNITY_ALIAS: &str = r#"has(self.value) && (self.value.split(":").size() == 2 ? self.value.split(":").all(n, n.matches("^[0-9]{1,10}$") && int(n) <= 65535) : (self.value.split(":").size() == 4 && self.value.startsWith("large:") && self.value.substring(6).split(":").all(n, n.matches("^[0-9]{1,10}$") && int(n) <= 4294967295)))"#;
 
+/// A time that may be none, within a day.
+const UP_TO_A_DAY: &str =
+    r#"duration(self) >= duration("0s") && duration(self) <= duration("24h")"#;
+
+/// An interval of probes: below a tenth of a second it is load without information.
+const INTERVAL: &str =
+    r#"duration(self) >= duration("100ms") && duration(self) <= duration("24h")"#;
+
+/// Patience with an answer.
+const TIMEOUT: &str = r#"duration(self) >= duration("10ms") && duration(self) <= duration("24h")"#;
+
 const RULES: &[Rule] = &[
     Rule {
         kind: "BGPAdvertisement",
@@ -350,6 +361,70 @@ const RULES: &[Rule] = &[
         path: "spec.communities",
         expression: "self.all(x, !has(x.name) || self.exists_one(y, has(y.name) && y.name == x.name))",
         message: "communities: no name twice",
+    },
+    Rule {
+        kind: "FrontProfile",
+        version: "v1alpha1",
+        id: "pools-unique",
+        path: "spec.ipAddressPools",
+        expression: UNIQUE,
+        message: "ipAddressPools: no name twice",
+    },
+    Rule {
+        kind: "FrontProfile",
+        version: "v1alpha1",
+        id: "service-selectors-values",
+        path: "spec.serviceSelectors[].matchExpressions[]",
+        expression: SELECTOR_VALUES,
+        message: "serviceSelectors: the operators In and NotIn need values, Exists and DoesNotExist take none",
+    },
+    Rule {
+        kind: "FrontProfile",
+        version: "v1alpha1",
+        id: "drain-timeout",
+        path: "spec.drainTimeout",
+        expression: UP_TO_A_DAY,
+        message: "drainTimeout: from 0s to 24h",
+    },
+    Rule {
+        kind: "FrontProfile",
+        version: "v1alpha1",
+        id: "slow-start",
+        path: "spec.slowStart",
+        expression: UP_TO_A_DAY,
+        message: "slowStart: from 0s to 24h",
+    },
+    Rule {
+        kind: "FrontProfile",
+        version: "v1alpha1",
+        id: "interval",
+        path: "spec.health.interval",
+        expression: INTERVAL,
+        message: "interval: from 100ms to 24h",
+    },
+    Rule {
+        kind: "FrontProfile",
+        version: "v1alpha1",
+        id: "fast-interval",
+        path: "spec.health.fastInterval",
+        expression: INTERVAL,
+        message: "fastInterval: from 100ms to 24h",
+    },
+    Rule {
+        kind: "FrontProfile",
+        version: "v1alpha1",
+        id: "slow-interval",
+        path: "spec.health.slowInterval",
+        expression: INTERVAL,
+        message: "slowInterval: from 100ms to 24h",
+    },
+    Rule {
+        kind: "FrontProfile",
+        version: "v1alpha1",
+        id: "timeout",
+        path: "spec.health.timeout",
+        expression: TIMEOUT,
+        message: "timeout: from 10ms to 24h",
     },
     Rule {
         kind: "IPAddressPool",

@@ -13,6 +13,7 @@ mod community;
 mod config_map;
 mod configuration_state;
 mod endpoint_slice;
+mod front_profile;
 mod l2_advertisement;
 mod l2_status;
 mod meta;

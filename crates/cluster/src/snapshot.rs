@@ -101,6 +101,7 @@ snapshot! {
     l2_statuses: L2Status,
     bgp_statuses: BgpStatus,
     session_states: SessionState,
+    front_profiles: FrontProfile,
     configuration_states: ConfigurationState,
 }
 

@@ -7,6 +7,7 @@
 mod addresses;
 pub mod bgp;
 mod duration;
+mod front;
 mod l2;
 mod pool;
 pub mod rules;
@@ -16,6 +17,7 @@ mod tests;
 
 pub use addresses::{AddressRange, ParseRangeError};
 pub(crate) use addresses::{address_of, bits, is_buggy};
+pub use front::{FrontProfile, FrontProfiles, front_profiles};
 pub use l2::{Advertisement, l2_advertisements};
 pub use pool::{Audience, Pool, PoolSet, pools};
 

@@ -8,6 +8,7 @@ mod decide;
 mod policy;
 #[cfg(test)]
 pub(crate) mod tests;
+pub(crate) mod words;
 
 pub use decide::{Asked, Decided, decide, withdrawn};
 pub use policy::{ANNOTATIONS, ForwardOptions, Policy, policy, withdraws};

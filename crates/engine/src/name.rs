@@ -166,6 +166,8 @@ pub enum Kind {
     ServiceBgpStatus,
     /// harbinger.dev BGPSessionState.
     BgpSessionState,
+    /// harbinger.dev FrontProfile.
+    FrontProfile,
     /// metallb.io ConfigurationState.
     ConfigurationState,
 }
@@ -190,6 +192,7 @@ impl Kind {
             Self::ServiceL2Status => "ServiceL2Status",
             Self::ServiceBgpStatus => "ServiceBGPStatus",
             Self::BgpSessionState => "BGPSessionState",
+            Self::FrontProfile => "FrontProfile",
             Self::ConfigurationState => "ConfigurationState",
         }
     }

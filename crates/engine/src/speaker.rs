@@ -27,7 +27,7 @@ pub use desired::{Desired, MemberKeys};
 pub use discovery::Discovery;
 pub use probing::Probes;
 
-use crate::config::{self, PoolSet};
+use crate::config::{self, FrontProfiles, PoolSet};
 use crate::elect::{ElectOptions, Elector, Placement};
 use crate::facts::{Conflict, Facts};
 use crate::forward::ForwardOptions;
@@ -113,6 +113,7 @@ pub const KINDS: &[Kind] = &[
     Kind::ServiceL2Status,
     Kind::ServiceBgpStatus,
     Kind::BgpSessionState,
+    Kind::FrontProfile,
     Kind::ConfigurationState,
 ];
 
@@ -151,6 +152,7 @@ pub struct Speaker {
     /// The sessions as last published; the pointer changes only when they do.
     sessions: Arc<BTreeMap<String, Session>>,
     pools: Arc<PoolSet>,
+    profiles: Arc<FrontProfiles>,
     config_problems: Vec<Problem>,
     exclusion: Exclusion,
     exclusion_error: Option<String>,
@@ -201,6 +203,7 @@ impl Speaker {
             world: World::default(),
             facts: Facts::default(),
             pools: Arc::default(),
+            profiles: Arc::default(),
             config_problems: Vec::new(),
             exclusion: Exclusion::default(),
             exclusion_error: None,
@@ -248,7 +251,8 @@ impl Speaker {
                 | Kind::BgpAdvertisement
                 | Kind::BgpPeer
                 | Kind::BfdProfile
-                | Kind::Community,
+                | Kind::Community
+                | Kind::FrontProfile,
             ) => self.stale.config = true,
             Some(Kind::ServiceL2Status) => {
                 let services =
@@ -351,7 +355,7 @@ impl Speaker {
         if changed {
             self.publish();
         }
-        self.probe(members || world, now);
+        self.probe(config || members || world, now);
         self.judge(changed);
         self.decide_forward(changed);
         self.tell_conflicts();
@@ -372,6 +376,10 @@ impl Speaker {
         problems.extend(more);
         let (bgp, more) = config::bgp::bgp(&self.world, &pools, namespace);
         problems.extend(more);
+        let (profiles, more) = config::front_profiles(&self.world, &pools, namespace);
+        problems.extend(more);
+        self.profiles = Arc::new(profiles);
+        self.elector.set_profiles(Arc::clone(&self.profiles));
         self.pools = Arc::new(pools);
         self.routes
             .set_config(Arc::clone(&self.pools), Arc::new(bgp));

@@ -128,7 +128,13 @@ pub fn plan(mut world: World, options: &Options) -> Plan {
         claims: Arc::new(holders(&world, &options.namespace)),
         ..members(options.members.as_ref())
     };
-    let elector = elect::decided(&world, &pools, &advertisements, &members, &elect);
+    let (profiles, more) = config::front_profiles(&world, &pools, &options.namespace);
+    problems.extend(more);
+    let mut elector = Elector::new(elect.clone());
+    elector.set_profiles(Arc::new(profiles));
+    elector.set_config(Arc::clone(&pools), advertisements);
+    elector.set_members(&members);
+    elector.update(&world);
     let mut l2 = elector.entries();
     problems.extend(elector.problems());
     let namespace = options.namespace.as_str();

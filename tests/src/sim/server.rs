@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 /// The kinds that are served, by index.
-pub(super) const KINDS: [Kind; 17] = [
+pub(super) const KINDS: [Kind; 18] = [
     Kind::Namespace,
     Kind::Node,
     Kind::IpAddressPool,
@@ -32,6 +32,7 @@ pub(super) const KINDS: [Kind; 17] = [
     Kind::Community,
     Kind::ServiceBgpStatus,
     Kind::BgpSessionState,
+    Kind::FrontProfile,
 ];
 
 pub(super) const SERVICES: usize = 4;
@@ -352,6 +353,7 @@ fn reset(world: &World, kind: Kind, epoch: u64) -> Change {
         Kind::Community => Change::Community(all(&world.communities, epoch)),
         Kind::ServiceBgpStatus => Change::BgpStatus(all(&world.bgp_statuses, epoch)),
         Kind::BgpSessionState => Change::SessionState(all(&world.session_states, epoch)),
+        Kind::FrontProfile => Change::FrontProfile(all(&world.front_profiles, epoch)),
         _ => Change::ConfigurationState(all(&world.configuration_states, epoch)),
     }
 }

@@ -80,7 +80,7 @@ fn single(
         *content.skipped.entry(kind_text.to_owned()).or_default() += 1;
         return;
     };
-    let ours = version.starts_with("metallb.io/");
+    let ours = version.starts_with("metallb.io/") || version.starts_with("harbinger.dev/");
     fill_in_metadata(&mut value, kind, kind_text, ours, namespace);
     let name = crate::convert::name_of(&value);
     let problem = |reason, severity, message: String| {
@@ -121,7 +121,7 @@ fn single(
 
 /// What the API server's schema check says of one of our kinds, after its defaults.
 fn check(kind: &str, version: &str, value: &mut Value) -> Option<String> {
-    let version = version.strip_prefix("metallb.io/").unwrap_or(version);
+    let version = version.rsplit('/').next().unwrap_or(version);
     api::apply_defaults(kind, version, value);
     let errors: Vec<String> = api::validate(kind, version, value)
         .iter()
@@ -197,6 +197,7 @@ fn known(version: &str, kind: &str) -> Option<Kind> {
         ("metallb.io/v1beta1", "ServiceL2Status") => Kind::ServiceL2Status,
         ("metallb.io/v1beta1", "ServiceBGPStatus") => Kind::ServiceBgpStatus,
         ("harbinger.dev/v1alpha1", "BGPSessionState") => Kind::BgpSessionState,
+        ("harbinger.dev/v1alpha1", "FrontProfile") => Kind::FrontProfile,
         ("metallb.io/v1beta1", "ConfigurationState") => Kind::ConfigurationState,
         _ => return None,
     })

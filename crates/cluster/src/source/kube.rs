@@ -177,6 +177,7 @@ impl KubeSource {
             Kind::Community => self.spawn::<world::Community>(changes, tasks),
             Kind::ServiceBgpStatus => self.spawn::<world::BgpStatus>(changes, tasks),
             Kind::BgpSessionState => self.spawn::<world::SessionState>(changes, tasks),
+            Kind::FrontProfile => self.spawn::<world::FrontProfile>(changes, tasks),
         }
     }
 

@@ -7,10 +7,10 @@ use super::group::Group;
 use super::nodes::{Base, Nodes, Standing};
 use super::order::permutation;
 use super::placing::Placing;
-use super::verdict::Verdict;
+use super::verdict::{Verdict, addresses_of, pool_of};
 use super::{ElectOptions, Placement, keeper};
 use crate::alloc;
-use crate::config::{Advertisement, PoolSet};
+use crate::config::{Advertisement, FrontProfile, FrontProfiles, PoolSet};
 use crate::facts::MembersView;
 use crate::name::{Kind, NamespacedName};
 use crate::plan::Refusal;
@@ -25,6 +25,7 @@ use std::sync::Arc;
 pub struct Elector {
     pub(super) options: ElectOptions,
     pools: Arc<PoolSet>,
+    profiles: Arc<FrontProfiles>,
     pub(super) advertisements: Vec<Arc<Advertisement>>,
     pub(super) members: MembersView,
     nodes: Nodes,
@@ -79,6 +80,14 @@ impl Elector {
         if self.pools != pools || self.advertisements != advertisements {
             self.pools = pools;
             self.advertisements = advertisements;
+            self.forget();
+        }
+    }
+
+    /// How Services are fronted now: a panic policy `withdraw` has a say in who announces.
+    pub fn set_profiles(&mut self, profiles: Arc<FrontProfiles>) {
+        if self.profiles != profiles {
+            self.profiles = profiles;
             self.forget();
         }
     }
@@ -204,6 +213,7 @@ impl Elector {
                 self.slices.of(name),
                 &self.nodes,
                 &self.pools,
+                &self.profiles,
                 &self.advertisements,
                 &self.options,
             )
@@ -411,6 +421,15 @@ impl Elector {
     /// The slices of a Service.
     pub(crate) fn slices(&self, service: &NamespacedName) -> &[Arc<EndpointSlice>] {
         self.slices.of(service)
+    }
+
+    /// The FrontProfile of a Service.
+    pub fn profile(&self, service: &Service) -> Option<&FrontProfile> {
+        if self.profiles.is_empty() {
+            return None;
+        }
+        let pool = pool_of(service, &addresses_of(service), &self.pools);
+        self.profiles.of(service, pool)
     }
 
     /// A node is not to get new connections, as all see it.

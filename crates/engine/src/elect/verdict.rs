@@ -3,7 +3,7 @@
 
 use super::ElectOptions;
 use super::nodes::{Base, Nodes, Standing};
-use crate::config::{Advertisement, PoolSet};
+use crate::config::{Advertisement, FrontProfiles, PoolSet};
 use crate::plan::Refusal;
 use crate::world::{ENDPOINTS_ANNOTATION, Endpoint, EndpointSlice, Service, TrafficPolicy};
 use std::net::IpAddr;
@@ -36,6 +36,7 @@ impl Verdict {
         slices: &[Arc<EndpointSlice>],
         nodes: &Nodes,
         pools: &PoolSet,
+        profiles: &FrontProfiles,
         advertisements: &[Arc<Advertisement>],
         options: &ElectOptions,
     ) -> Option<Self> {
@@ -71,13 +72,15 @@ impl Verdict {
             local.dedup();
             local.into_boxed_slice()
         });
+        let profile = profiles.of(service, pool_of(service, &addresses, pools));
+        let withdraws = crate::forward::withdraws(service, profile);
         (!addresses.is_empty()).then(|| Self {
             service: Arc::clone(service),
             addresses: addresses.into_boxed_slice(),
             advertisements: applicable.into_boxed_slice(),
             blocked,
             local,
-            withdraws: crate::forward::withdraws(service),
+            withdraws,
         })
     }
 

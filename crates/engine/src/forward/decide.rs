@@ -7,7 +7,7 @@ use super::policy::{ForwardOptions, Note, Policy, judged, withdraws};
 use super::{ForwardTable, Front, FrontPort, Target, TargetSet, Traffic};
 use crate::elect::Elector;
 use crate::elect::nodes::EXCLUDE_LABEL;
-use crate::health::{self, Ask, HealthView, Mode, Panic, PanicPolicy, Weights};
+use crate::health::{self, Ask, HealthView, Mode, Panic, PanicPolicy, TIME_MAX, Weights};
 use crate::name::{Kind, NamespacedName};
 use crate::problem::{Problem, Severity, reason};
 use crate::world::{
@@ -164,7 +164,8 @@ impl<'a> Making<'a> {
             return *policy;
         }
         let mut notes = Vec::new();
-        let policy = judged(service, self.asked.options, &mut notes);
+        let profile = self.asked.elector.profile(service);
+        let policy = judged(service, profile, self.asked.options, &mut notes);
         let notes = notes.into_iter().collect();
         self.services.insert(service.name.clone(), (policy, notes));
         policy
@@ -349,7 +350,14 @@ impl<'a> Making<'a> {
             source_addresses: BTreeSet::new(),
             icmp_echo: true,
             dead: self.asked.health.dead.clone(),
-            draining: BTreeMap::new(),
+            // The machine of the health calls them dead when their time is over.
+            draining: self
+                .asked
+                .health
+                .draining
+                .keys()
+                .map(|a| (*a, TIME_MAX))
+                .collect(),
         };
         decided
     }
@@ -365,7 +373,7 @@ pub fn withdrawn(asked: &Asked<'_>) -> BTreeSet<IpAddr> {
     }
     let mut making = Making::new(asked);
     for service in asked.world.services.iter().map(|stored| &stored.object) {
-        if !withdraws(service) {
+        if !withdraws(service, asked.elector.profile(service)) {
             continue;
         }
         for address in service.addresses() {
@@ -393,7 +401,7 @@ fn unprobed<'a>(
         let asked = ask
             .candidates
             .is_none_or(|all| all.contains(node.name.name.as_str()));
-        let leaves = node.deleting || node.to_be_deleted || node.out_of_service;
+        let leaves = node.deleting || node.to_be_deleted || node.out_of_service || node.maintenance;
         asked && !leaves && !node.labels.contains_key(EXCLUDE_LABEL)
     });
     wanted.filter_map(|node| {

@@ -2,6 +2,8 @@
 //! where this machine stands.
 
 use super::Traffic;
+use super::words::{PANIC, TRAFFIC, WEIGHTS};
+use crate::config::FrontProfile;
 use crate::health::{Panic, PanicPolicy, Weights};
 use crate::problem::{Severity, reason};
 use crate::world::{Service, TrafficPolicy};
@@ -55,27 +57,42 @@ pub const ANNOTATIONS: [&str; 4] = ["traffic", "panic", "panicThreshold", "weigh
 const PREFIX: &str = "harbinger.dev/";
 
 /// What holds for a Service, its oddities left out.
-pub fn policy(service: &Service, options: ForwardOptions) -> Policy {
-    judged(service, options, &mut Vec::new())
+pub fn policy(
+    service: &Service,
+    profile: Option<&FrontProfile>,
+    options: ForwardOptions,
+) -> Policy {
+    judged(service, profile, options, &mut Vec::new())
 }
 
 /// Its panic policy is `withdraw`.
-pub fn withdraws(service: &Service) -> bool {
+pub fn withdraws(service: &Service, profile: Option<&FrontProfile>) -> bool {
     let asked = word(service, "panic", &PANIC, &mut Vec::new());
-    asked == Some(PanicPolicy::Withdraw)
+    asked.or_else(|| profile?.panic) == Some(PanicPolicy::Withdraw)
 }
 
 /// What holds for a Service, and what is to be told about it.
-pub(super) fn judged(service: &Service, options: ForwardOptions, notes: &mut Vec<Note>) -> Policy {
-    let asked = word(service, "traffic", &TRAFFIC, notes);
+pub(super) fn judged(
+    service: &Service,
+    profile: Option<&FrontProfile>,
+    options: ForwardOptions,
+    notes: &mut Vec<Note>,
+) -> Policy {
+    let asked = word(service, "traffic", &TRAFFIC, notes).or_else(|| profile?.traffic);
     let traffic = traffic(service, asked, options, notes);
     Policy {
         traffic,
         panic: Panic {
-            policy: word(service, "panic", &PANIC, notes).unwrap_or_default(),
-            threshold: percent(service, "panicThreshold", notes).unwrap_or_default(),
+            policy: word(service, "panic", &PANIC, notes)
+                .or_else(|| profile?.panic)
+                .unwrap_or_default(),
+            threshold: percent(service, "panicThreshold", notes)
+                .or_else(|| profile?.threshold)
+                .unwrap_or_default(),
         },
-        weights: word(service, "weights", &WEIGHTS, notes).unwrap_or_default(),
+        weights: word(service, "weights", &WEIGHTS, notes)
+            .or_else(|| profile?.weights)
+            .unwrap_or_default(),
         by_source: service.affinity_secs.is_some(),
     }
 }
@@ -97,7 +114,7 @@ fn traffic(
         None => usual,
     };
     if options.outside && asked == Some(Traffic::Node) {
-        let text = "annotation harbinger.dev/traffic: node cannot be had on a machine outside the cluster, where nobody else takes the packets; it is fronted";
+        let text = "traffic mode node (annotation harbinger.dev/traffic, or the FrontProfile) cannot be had on a machine outside the cluster, where nobody else takes the packets; it is fronted";
         notes.push(Note::new(Severity::Warning, reason::NO_NODE_MODE, text));
     }
     if traffic == Traffic::Front && affinity {
@@ -125,15 +142,6 @@ fn traffic(
 fn unfronted(service: &Service) -> bool {
     service.ports.iter().all(|port| port.node_port.is_none())
 }
-
-const TRAFFIC: [(&str, Traffic); 2] = [("node", Traffic::Node), ("front", Traffic::Front)];
-const PANIC: [(&str, PanicPolicy); 4] = [
-    ("auto", PanicPolicy::Auto),
-    ("open", PanicPolicy::Open),
-    ("closed", PanicPolicy::Closed),
-    ("withdraw", PanicPolicy::Withdraw),
-];
-const WEIGHTS: [(&str, Weights); 2] = [("auto", Weights::Auto), ("equal", Weights::Equal)];
 
 /// The value of an annotation that is one of a few words.
 fn word<T: Copy>(

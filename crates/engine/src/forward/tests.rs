@@ -241,7 +241,7 @@ fn who_takes_the_packets_depends_on_where_the_announcer_stands() {
         ),
     ];
     for (what, options, service, traffic, told) in table {
-        assert_eq!(policy(&service, options).traffic, traffic, "{what}");
+        assert_eq!(policy(&service, None, options).traffic, traffic, "{what}");
         let problems = cluster(options, vec![service]).decided().problems;
         assert_eq!(reasons(&problems), told, "{what}");
     }
@@ -507,15 +507,15 @@ fn withdrawn_of(options: ForwardOptions, services: &[Service], view: &HealthView
 fn withdraw_takes_the_address_back_while_too_few_are_healthy_whoever_holds_it() {
     let asks = annotated(web(), "panic", "withdraw");
     let of = |services: &[Service], up: &[&str]| withdrawn_of(OUTSIDE, services, &health(up));
-    assert_eq!(of(&[asks.clone()], &[]), ["192.0.2.200"]);
-    assert!(of(&[asks.clone()], &["b"]).is_empty());
+    assert_eq!(of(std::slice::from_ref(&asks), &[]), ["192.0.2.200"]);
+    assert!(of(std::slice::from_ref(&asks), &["b"]).is_empty());
     assert!(of(&[web()], &[]).is_empty(), "only who asks for it");
     let half = annotated(asks.clone(), "panicThreshold", "50");
-    assert_eq!(of(&[half.clone()], &["b"]), ["192.0.2.200"]);
+    assert_eq!(of(std::slice::from_ref(&half), &["b"]), ["192.0.2.200"]);
     assert!(of(&[half], &["b", "c"]).is_empty());
     // Nothing is known, nothing is fronted, or another one on the address wants to stay.
-    assert!(withdrawn_of(OUTSIDE, &[asks.clone()], &HealthView::default()).is_empty());
-    assert!(withdrawn_of(INSIDE, &[asks.clone()], &health(&[])).is_empty());
+    assert!(withdrawn_of(OUTSIDE, std::slice::from_ref(&asks), &HealthView::default()).is_empty());
+    assert!(withdrawn_of(INSIDE, std::slice::from_ref(&asks), &health(&[])).is_empty());
     let shares = |name: &str, number: u16| Service {
         ports: vec![port(number, Some(30000 + number))],
         ..build::sharing(name, &["192.0.2.200"], number)

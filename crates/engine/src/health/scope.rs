@@ -23,6 +23,8 @@ pub struct Scope {
     pub lb_class: Option<String>,
     /// Of node probes.
     pub settings: Settings,
+    /// Of the probes of one Service, where it has its own.
+    pub of_services: BTreeMap<NamespacedName, Settings>,
     /// Application probes that Services ask for, with their nodes' set left empty: every node.
     pub checks: BTreeMap<NamespacedName, (Check, Settings)>,
     /// Members whose loss the members have confirmed.
@@ -64,6 +66,11 @@ pub fn desired(world: &World, scope: &Scope) -> HealthDesired {
         }
     }
     desired.services = local_checks(world, &local, scope.settings);
+    for (name, check) in &mut desired.services {
+        if let Some(settings) = scope.of_services.get(name) {
+            check.settings = *settings;
+        }
+    }
     for (name, (check, settings)) in &scope.checks {
         let nodes = desired.nodes.keys().cloned().collect();
         let check = ServiceCheck {

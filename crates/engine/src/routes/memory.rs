@@ -184,9 +184,11 @@ impl Routes {
         };
         let slices = elector.slices(name);
         let service = &stored.object;
+        let withdraws = crate::forward::withdraws(service, elector.profile(service));
         let verdict = Verdict::of(
             service,
             slices,
+            withdraws,
             here,
             &self.pools,
             &self.config,

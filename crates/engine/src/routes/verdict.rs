@@ -72,6 +72,7 @@ impl Here {
     fn lets_go(
         &self,
         service: &Service,
+        withdraws: bool,
         applying: &[u16],
         endpoints: &Endpoints<'_>,
         config: &BgpConfig,
@@ -92,7 +93,7 @@ impl Here {
             (!local || endpoints.nodes.contains(&name))
                 && applying.iter().any(|at| tells(other, at))
         };
-        self.unwell && (crate::forward::withdraws(service) || self.others.iter().any(takes_over))
+        self.unwell && (withdraws || self.others.iter().any(takes_over))
     }
 }
 
@@ -115,6 +116,7 @@ impl Verdict {
     pub(super) fn of(
         service: &Service,
         slices: &[Arc<EndpointSlice>],
+        withdraws: bool,
         here: &Here,
         pools: &PoolSet,
         config: &BgpConfig,
@@ -158,7 +160,7 @@ impl Verdict {
             Some(Refusal::NoLocalEndpoints)
         } else if !endpoints.any {
             Some(Refusal::NoEndpoints)
-        } else if here.lets_go(service, &applying, &endpoints, config) {
+        } else if here.lets_go(service, withdraws, &applying, &endpoints, config) {
             Some(Refusal::Unhealthy)
         } else {
             None

@@ -61,7 +61,10 @@ impl Speaker {
         let asks = || {
             let services = self.world.services.iter();
             let mut ours = services.filter(|stored| stored.object.load_balancer);
-            ours.any(|stored| policy(&stored.object, options).traffic == Traffic::Front)
+            ours.any(|stored| {
+                let profile = self.elector.profile(&stored.object);
+                policy(&stored.object, profile, options).traffic == Traffic::Front
+            })
         };
         options.outside || options.guard || asks()
     }

@@ -11,7 +11,7 @@ use crate::health::{
 };
 use crate::name::NamespacedName;
 use crate::world::Family;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -133,6 +133,7 @@ impl Speaker {
     }
 
     fn aim(&mut self, now: Instant) {
+        let of_services = self.service_settings();
         let members = &self.facts.members;
         let (seen, alive) = (&mut self.probing.members, &members.alive);
         if members.off || !members.settled {
@@ -150,7 +151,8 @@ impl Speaker {
             own_node: Some(self.config.node.clone()),
             ignore_exclude: self.config.ignore_exclude,
             lb_class: self.config.lb_class.clone(),
-            settings: Settings::default(),
+            settings: self.profiles.node_settings(),
+            of_services,
             lost: lost.cloned().collect(),
             ..Scope::default()
         };
@@ -177,6 +179,20 @@ impl Speaker {
             .health
             .get_or_insert_with(|| Health::new(seed, now));
         health.set_desired(desired, now);
+    }
+
+    /// Of Services that are probed for themselves and have a profile.
+    fn service_settings(&self) -> BTreeMap<NamespacedName, Settings> {
+        if self.profiles.is_empty() {
+            return BTreeMap::new();
+        }
+        let services = self.world.services.iter().map(|stored| &stored.object);
+        let probed = services.filter(|service| service.health_check_node_port.is_some());
+        let settings = probed.filter_map(|service| {
+            let profile = self.elector.profile(service)?;
+            Some((service.name.clone(), profile.settings))
+        });
+        settings.collect()
     }
 
     fn tell_health(&mut self) {

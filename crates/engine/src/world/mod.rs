@@ -5,6 +5,7 @@
 
 mod annotations;
 mod bgp;
+mod front;
 mod objects;
 
 #[cfg(test)]
@@ -12,6 +13,7 @@ mod tests;
 
 pub use annotations::Annotations;
 pub use bgp::*;
+pub use front::FrontProfile;
 pub use objects::*;
 
 use crate::name::{Kind, NamespacedName};
@@ -140,6 +142,7 @@ pub struct World {
     pub l2_statuses: Store<L2Status>,
     pub bgp_statuses: Store<BgpStatus>,
     pub session_states: Store<SessionState>,
+    pub front_profiles: Store<FrontProfile>,
     pub configuration_states: Store<ConfigurationState>,
     unreadable: BTreeMap<(Kind, NamespacedName), Problem>,
     source_problems: Vec<Problem>,
@@ -181,6 +184,7 @@ impl World {
             Change::L2Status(delta) => into!(Kind::ServiceL2Status, l2_statuses, delta),
             Change::BgpStatus(delta) => into!(Kind::ServiceBgpStatus, bgp_statuses, delta),
             Change::SessionState(delta) => into!(Kind::BgpSessionState, session_states, delta),
+            Change::FrontProfile(delta) => into!(Kind::FrontProfile, front_profiles, delta),
             Change::ConfigurationState(delta) => {
                 into!(Kind::ConfigurationState, configuration_states, delta)
             }
@@ -247,6 +251,7 @@ impl World {
                 Kind::ConfigMap => self.config_maps.epoch(),
                 Kind::ServiceL2Status => self.l2_statuses.epoch(),
                 Kind::BgpSessionState => self.session_states.epoch(),
+                Kind::FrontProfile => self.front_profiles.epoch(),
                 Kind::ConfigurationState => self.configuration_states.epoch(),
                 Kind::BgpAdvertisement => self.bgp_advertisements.epoch(),
                 Kind::BgpPeer => self.bgp_peers.epoch(),

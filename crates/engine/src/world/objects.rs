@@ -87,6 +87,8 @@ pub enum Change {
     BgpStatus(Delta<BgpStatus>),
     /// harbinger.dev BGPSessionState.
     SessionState(Delta<super::SessionState>),
+    /// harbinger.dev FrontProfile.
+    FrontProfile(Delta<super::FrontProfile>),
     /// ConfigurationStates.
     ConfigurationState(Delta<ConfigurationState>),
     /// An object that cannot be converted: absent, with this problem, until it is

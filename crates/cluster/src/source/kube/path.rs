@@ -22,6 +22,7 @@ fn resource(kind: Kind) -> (&'static str, &'static str, &'static str) {
         Kind::ServiceL2Status => (api::GROUP, "v1beta1", "servicel2statuses"),
         Kind::ServiceBgpStatus => (api::GROUP, "v1beta1", "servicebgpstatuses"),
         Kind::BgpSessionState => (api::OWN_GROUP, "v1alpha1", "bgpsessionstates"),
+        Kind::FrontProfile => (api::OWN_GROUP, "v1alpha1", "frontprofiles"),
         Kind::ConfigurationState => (api::GROUP, "v1beta1", "configurationstates"),
     }
 }

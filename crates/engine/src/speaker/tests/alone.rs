@@ -121,6 +121,7 @@ fn nothing_is_planned_before_the_view_is_complete() {
             Kind::Community,
             Kind::ServiceBgpStatus,
             Kind::BgpSessionState,
+            Kind::FrontProfile,
             Kind::Pod,
             Kind::Secret,
             Kind::ServiceL2Status,

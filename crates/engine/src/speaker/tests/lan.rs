@@ -134,6 +134,7 @@ pub(crate) fn listing(world: &World) -> Vec<Change> {
         Change::L2Status(all(&world.l2_statuses)),
         Change::BgpStatus(all(&world.bgp_statuses)),
         Change::SessionState(all(&world.session_states)),
+        Change::FrontProfile(all(&world.front_profiles)),
         Change::ConfigurationState(all(&world.configuration_states)),
     ]
 }
