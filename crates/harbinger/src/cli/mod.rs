@@ -9,6 +9,7 @@ pub mod check;
 pub mod completions;
 pub mod controller;
 pub mod crds;
+pub mod drain;
 pub mod explain;
 pub mod front;
 pub mod health;
@@ -58,6 +59,8 @@ pub enum Verb {
     Move(moving::MoveArgs),
     /// Make the fewest moves after which no node carries more than its share.
     Rebalance(moving::RebalanceArgs),
+    /// Send a node no new connection, and wait until the established ones are gone.
+    Drain(Box<drain::Args>),
     /// Show the sessions of this node with its routers and what they were told; reset one.
     Bgp(bgp::Args),
     /// Say what a running speaker has the kernel do with packets for the addresses it holds.
@@ -112,6 +115,7 @@ pub fn run(cli: Cli) -> anyhow::Result<Verdict> {
         Verb::Health(args) => health::run(&args),
         Verb::Move(args) => moving::run_move(&args),
         Verb::Rebalance(args) => moving::run_rebalance(&args),
+        Verb::Drain(args) => drain::run(&args),
         Verb::Bgp(args) => bgp::run(&args),
         Verb::Front(args) => front::run(&args),
         Verb::Check(args) => check::run(&args),

@@ -13,6 +13,7 @@ mod metrics;
 pub(crate) mod settings;
 pub mod words;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -288,11 +289,16 @@ impl Loop {
         }
     }
 
-    fn shown(&self) -> words::Shown {
-        words::shown(
-            &self.wanted,
-            self.plane.is_some(),
-            self.tell.failing.clone(),
-        )
+    fn shown(&mut self) -> words::Shown {
+        let open = self.plane.is_some();
+        let mut shown = words::shown(&self.wanted, open, self.tell.failing.clone());
+        if let Some(plane) = &mut self.plane {
+            let line = |address: &IpAddr| words::DrainLine {
+                address: address.to_string(),
+                connections: plane.flows(*address).ok().flatten(),
+            };
+            shown.draining = self.wanted.draining.keys().map(line).collect();
+        }
+        shown
     }
 }

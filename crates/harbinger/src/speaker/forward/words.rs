@@ -24,6 +24,19 @@ pub struct Shown {
     pub closed: Vec<String>,
     /// Node addresses whose flows have been forgotten.
     pub dead: Vec<String>,
+    /// Node addresses that get nothing new, and what is established there.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub draining: Vec<DrainLine>,
+}
+
+/// One node address that drains.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DrainLine {
+    /// The node's address.
+    pub address: String,
+    /// Connections that are tracked; none: they cannot be counted.
+    pub connections: Option<u64>,
 }
 
 /// One port of one address.
@@ -68,6 +81,7 @@ pub fn shown(table: &ForwardTable, open: bool, failing: Option<String>) -> Shown
         ports: table.ports.iter().map(port_line).collect(),
         closed: table.closed.iter().map(ToString::to_string).collect(),
         dead: table.dead.iter().map(ToString::to_string).collect(),
+        draining: Vec::new(),
     }
 }
 
@@ -146,6 +160,13 @@ pub fn text(shown: &Shown) -> String {
                 target.node, target.address
             );
         }
+    }
+    for line in &shown.draining {
+        let count = match line.connections {
+            Some(count) => count.to_string(),
+            None => "unknown".to_owned(),
+        };
+        let _infallible = writeln!(out, "{}  drains, established: {count}", line.address);
     }
     for address in &shown.closed {
         let _infallible = writeln!(out, "{address}  no open port");
