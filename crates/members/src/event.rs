@@ -157,6 +157,8 @@ pub struct Counters {
     pub rejoins: u64,
     /// Claims of our own for which there was no room.
     pub claims_refused: u64,
+    /// Questions what a member claims.
+    pub claim_questions: u64,
     /// How often foca reported an error that was not the fault of a datagram.
     pub foca_errors: u64,
     dropped: [u64; DropReason::ALL.len()],

@@ -165,9 +165,13 @@ impl Wire {
                 let Some(node) = self.guard.speakers.get(&mac).cloned() else {
                     return;
                 };
-                // While the members see each other, their claims decide, now that they are looked at (L2-54). A
-                // speaker that is gone and answers is a partition to be told of (L2-56).
+                // While the members see each other, their claims decide: it is asked at once what it claims (L2-54), and
+                // what is new of it is looked at. A speaker that is gone and answers is a partition to be told of
+                // (L2-56).
                 let alive = self.facts.members.alive.contains_key(&node);
+                if let Some(membership) = self.membership.as_mut().filter(|_| alive) {
+                    membership.confirm_claims(&node, now);
+                }
                 if alive || !self.guard.is_news(address, mac, now) {
                     return;
                 }

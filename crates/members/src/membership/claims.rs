@@ -283,6 +283,19 @@ impl Membership {
         fellows.all(|fellow| fellow.is_known)
     }
 
+    /// Asks a member now what it claims, because there is a sign that it claims what is not known here. One question: the spacing of
+    /// the signs is the caller's.
+    pub fn confirm_claims(&mut self, node: &str, now: Instant) {
+        self.wake(now);
+        if let Some(fellow) = self.exchange.fellows.get_mut(node)
+            && fellow.ask.is_none_or(|(at, _)| at > now)
+        {
+            let rounds = fellow.ask.map_or(1, |(_, rounds)| rounds);
+            fellow.ask = Some((now, rounds));
+            self.exchange.due(now);
+        }
+    }
+
     /// Sends what is due, at most [`MAX_DATAGRAMS_PER_TURN`].
     pub(super) fn exchange_claims(&mut self, now: Instant) {
         if self.exchange.due_at.is_none_or(|at| at > now) {
@@ -389,6 +402,7 @@ impl Membership {
     /// "What do you have of mine, what is yours?"
     fn ask(&mut self, name: &str, now: Instant) {
         let state = self.exchange.own_state(self.me().boot);
+        self.counters.claim_questions += 1;
         let questions = &mut self.exchange.questions;
         let Some(fellow) = self.exchange.fellows.get_mut(name) else {
             return;

@@ -45,6 +45,8 @@ pub(crate) struct Host {
     pub(crate) speaker: Speaker,
     pub(crate) wire: Wire,
     pub(crate) interfaces: BTreeMap<u32, Interface>,
+    /// It tells the others that it has these too.
+    pub(crate) says: BTreeMap<u32, Interface>,
     pub(crate) alive: bool,
     pub(crate) open: BTreeSet<u32>,
     /// Opening sockets of these interfaces fails.
@@ -226,6 +228,7 @@ impl Lan {
             speaker,
             wire,
             interfaces: BTreeMap::from([(2, interface(host, 2))]),
+            says: BTreeMap::new(),
             alive: true,
             open: BTreeSet::new(),
             broken: BTreeSet::new(),
@@ -467,8 +470,10 @@ impl Lan {
         for _ in 0..100 {
             let now = self.now;
             let it = &mut self.hosts[host];
+            let mut said = it.interfaces.clone();
+            said.extend(it.says.clone());
             it.speaker.handle_facts(Facts {
-                interfaces: Some(it.interfaces.clone()),
+                interfaces: Some(said),
                 members: it.wire.facts().members.clone(),
                 announced: it.wire.facts().announced.clone(),
                 conflicts: it.wire.facts().conflicts.clone(),

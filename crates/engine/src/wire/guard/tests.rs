@@ -113,8 +113,20 @@ fn another_speaker_is_no_intruder_and_one_that_is_gone_is_a_partition() {
     let other = 1 - owner;
     let mac = MacAddr(interface(other, 2).mac.unwrap());
     let before = lan.now;
+    let asked = |lan: &Lan| {
+        let membership = lan.hosts[owner].wire.membership().unwrap();
+        membership.counters().claim_questions
+    };
+    let before_asked = asked(&lan);
     lan.say(&claim(mac));
-    lan.run(100 * MS);
+    lan.run(5 * MS);
+    assert!(asked(&lan) > before_asked, "asked at once what it claims");
+    for _ in 0..50 {
+        lan.say(&claim(mac));
+        lan.run(10 * MS);
+    }
+    let asked = asked(&lan) - before_asked;
+    assert!(asked <= 3, "not for each frame: {asked}");
     assert_eq!(gratuitous(&lan, owner, before), 0, "not fought");
     assert!(told(&lan).is_empty(), "its claim decides");
     lan.kill(other);
@@ -147,4 +159,50 @@ fn a_takeover_is_not_probed() {
     let probe = TransmitKind::Probe(VIP.parse().unwrap());
     let probed = lan.frames.iter().any(|f| f.kind == probe && f.at >= before);
     assert!(!probed);
+}
+
+/// It says that it has the only interface that the address may be announced on, with the hardware address of its holder
+/// too; and it speaks for the address.
+#[test]
+fn a_node_that_lies_about_its_interfaces_moves_nothing() {
+    let mut lan = lan(3);
+    lan.run(20 * SECOND);
+    let holder = lan.owners(VIP)[0];
+    let liar = (holder + 1) % 3;
+    let mut eth9 = interface(liar, 9);
+    eth9.mac = interface(holder, 2).mac;
+    lan.hosts[liar].says.insert(9, eth9);
+    lan.run(2 * SECOND);
+    let says = |at: usize| {
+        let members = &lan.hosts[at].wire.facts().members.alive;
+        members[&format!("n{liar}")].interfaces.contains_key("eth7")
+    };
+    assert!(says(holder), "the lie is told");
+    let before = lan.now;
+    let mac = MacAddr(interface(liar, 2).mac.unwrap());
+    for _ in 0..30 {
+        lan.say(&claim(mac));
+        lan.run(100 * MS);
+        assert_eq!(lan.owners(VIP), [holder]);
+    }
+    assert_eq!(
+        gratuitous(&lan, holder, before),
+        0,
+        "not fought: its claim decides"
+    );
+    assert_eq!(lan.resolve(VIP), [holder]);
+    // It is no intruder while it is a member. Once it is gone, what it still says is told with its name.
+    lan.kill(liar);
+    lan.run(3 * SECOND);
+    lan.say(&claim(mac));
+    lan.run(100 * MS);
+    let told = told(&lan);
+    let [("SplitBrainSuspected", text)] = told.as_slice() else {
+        panic!("{told:?}");
+    };
+    assert!(
+        text.contains(VIP) && text.contains(&format!("\"n{liar}\"")),
+        "{text}"
+    );
+    assert_eq!(lan.owners(VIP), [holder]);
 }
