@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use tests::fleet::{V4, V6};
+use tests::fleet::{V4, V6, WITHIN};
 use tests::lab::{self, client};
 
 use crate::kit::{ANSWER, EDGE, Edge, NODES};
@@ -107,4 +107,61 @@ fn nodes_leave_and_return_by_label() {
     assert!(!edge.spread(V4, MANY).contains_key("node-0"));
     edge.fleet.write("nodes.yaml", &manifests).unwrap();
     edge.wait_up(&[0, 1, 2]);
+}
+
+#[test]
+fn a_node_that_is_drained_gets_nothing_new_and_what_is_left_there_is_counted() {
+    if !lab::ready() {
+        return;
+    }
+    let edge = Edge::new();
+    edge.wait_up(&[0, 1, 2]);
+    assert_eq!(edge.spread(V4, MANY).len(), NODES);
+    let manifests = std::fs::read_to_string(edge.fleet.manifests().join("nodes.yaml")).unwrap();
+    let drained = manifests.replace(
+        "name: node-1, labels: {}",
+        "name: node-1, labels: {}, annotations: {harbinger.dev/maintenance: \"true\"}",
+    );
+    assert_ne!(drained, manifests);
+    edge.fleet.write("nodes.yaml", &drained).unwrap();
+    edge.wait_up(&[0, 2]);
+    let own = lab::Topology::node_ipv4(1);
+    let shown = edge.wait_for("its connections are counted", |shown| {
+        let mut lines = shown.draining.iter();
+        lines.any(|line| line.address == own && line.connections.is_some_and(|n| n > 0))
+    });
+    println!("{:?}", shown.draining);
+    assert!(!edge.spread(V4, MANY).contains_key("node-1"));
+    edge.fleet.write("nodes.yaml", &manifests).unwrap();
+    edge.wait_up(&[0, 1, 2]);
+    assert!(edge.shown().unwrap().draining.is_empty());
+}
+
+/// The times of the probes come from the profile here, and so does the policy.
+#[test]
+fn a_profile_withdraws_the_address_while_no_node_is_healthy() {
+    if !lab::ready() {
+        return;
+    }
+    let edge = Edge::new();
+    let profile = "apiVersion: harbinger.dev/v1alpha1\nkind: FrontProfile\n\
+        metadata: {name: quick, namespace: metallb-system}\nspec:\n  \
+        health: {interval: 200ms, timeout: 100ms, fall: 2, rise: 1, fastInterval: 100ms, slowInterval: 200ms}\n  \
+        panic: {policy: withdraw}\n  slowStart: 0s\n";
+    edge.fleet.write("profile.yaml", profile).unwrap();
+    edge.wait_up(&[0, 1, 2]);
+    assert!(edge.get(V4).is_ok());
+    let all = || edge.fleet.lab.ports[..NODES].iter();
+    let died = Instant::now();
+    all().for_each(|port| port.mute().unwrap());
+    let announced = || edge.fleet.admin(EDGE, "/debug/facts").unwrap().contains(V4);
+    lab::eventually(WITHIN, "the address is given back", || {
+        (!announced()).then_some(())
+    });
+    println!("withdrawn {:?} after the last node died", died.elapsed());
+    assert!(edge.get(V4).is_err());
+    let back = Instant::now();
+    all().for_each(|port| port.unmute().unwrap());
+    lab::eventually(WITHIN, "it is announced again", || edge.get(V4).ok());
+    println!("back {:?} after the nodes were", back.elapsed());
 }

@@ -81,7 +81,7 @@ fn a_webhook_alone_is_refused() {
 #[test]
 fn the_definitions_are_printed_whole() {
     let yaml = api::crds_yaml();
-    assert_eq!(yaml.matches("kind: CustomResourceDefinition").count(), 10);
+    assert_eq!(yaml.matches("kind: CustomResourceDefinition").count(), 11);
 }
 
 #[test]

@@ -65,7 +65,8 @@ fn what_is_absent_keeps_its_default_and_what_is_said_counts() {
 
 #[test]
 fn a_bad_value_is_told_by_its_field_and_harms_no_other() {
-    let bad: [(&str, fn(&mut world::FrontProfile)); 8] = [
+    type Spoil = fn(&mut world::FrontProfile);
+    let bad: [(&str, Spoil); 8] = [
         ("spec.mode", |p| p.mode = some("both")),
         ("spec.panic.policy", |p| p.panic = some("calm")),
         ("spec.panic.threshold", |p| p.threshold = Some(101)),
