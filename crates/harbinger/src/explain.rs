@@ -4,6 +4,7 @@
 //! controller and the speakers make are asked for one Service. It grows with what there is to walk through.
 
 mod announce;
+mod front;
 mod text;
 
 #[cfg(test)]
@@ -18,6 +19,8 @@ use engine::world::{Service, World};
 use serde::Serialize;
 
 use crate::plan::Plan;
+
+pub use front::Seen;
 
 /// How a hop is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -34,7 +37,7 @@ pub enum State {
 /// One hop.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Hop {
-    /// `service`, `address`, `advertisement`, `announcer`, `node port`, `endpoints`.
+    /// `service`, `address`, `advertisement`, `announcer`, `front`, `node port`, `endpoints`.
     pub hop: &'static str,
     /// How it is.
     pub state: State,
@@ -95,12 +98,13 @@ pub enum Origin {
 }
 
 /// Walks the path of one Service; none when there is no such Service. `world` is as it was read, `plan` what
-/// was made of it.
+/// was made of it, `seen` what the speaker on this host says.
 pub fn explain(
     world: &World,
     plan: &Plan,
     name: &NamespacedName,
     origin: Origin,
+    seen: &Seen,
 ) -> Option<Explanation> {
     let before = &world.services.get(name)?.object;
     let service = &plan.world.services.get(name)?.object;
@@ -112,6 +116,7 @@ pub fn explain(
         if !addresses.is_empty() {
             hops.extend(announce::hops(world, plan, service, &addresses, origin));
         }
+        hops.push(front::hop(world, plan, service, seen));
         hops.push(node_port(service));
         hops.push(endpoints(world, service));
     }

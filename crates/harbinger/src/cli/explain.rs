@@ -1,16 +1,22 @@
 //! `harbinger explain svc NS/NAME`: why there is no address, who may announce it, who refuses and why.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{anyhow, bail};
 use engine::name::NamespacedName;
+use hyper::Method;
 
+use crate::admin::{HEALTH_PATH, local};
 use crate::cli::args::{Kubeconfig, NAMESPACE, PlacementArg};
 use crate::cli::metallb::go_bool;
 use crate::cli::{live, plan as planning};
-use crate::explain::{self, Explanation, Origin};
+use crate::explain::{self, Explanation, Origin, Seen};
 use crate::output::{self, Format, Verdict};
 use crate::plan;
+
+/// Longest wait for what the speaker on this host adds.
+const SPEAKER_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// What to explain.
 #[derive(Clone, Debug, clap::Args)]
@@ -100,8 +106,31 @@ pub fn answer(args: &Svc) -> anyhow::Result<Explanation> {
         traffic: None,
     };
     let plan = plan::plan(world.clone(), &options);
-    explain::explain(&world, &plan, &name, origin)
+    let seen = match origin {
+        Origin::Cluster => crate::cli::block_on(seen())?,
+        Origin::Manifests => Seen::default(),
+    };
+    explain::explain(&world, &plan, &name, origin, &seen)
         .ok_or_else(|| anyhow!("there is no Service {name}"))
+}
+
+/// What the speaker on this host says of fronting and health; on a laptop there is none.
+async fn seen() -> anyhow::Result<Seen> {
+    let ask = async |path| {
+        let asked = local::request(None, Method::GET, path);
+        tokio::time::timeout(SPEAKER_TIME_MAX, asked)
+            .await
+            .ok()?
+            .ok()
+    };
+    Ok(Seen {
+        front: ask("/debug/front")
+            .await
+            .and_then(|body| serde_json::from_slice(&body).ok()),
+        health: ask(HEALTH_PATH)
+            .await
+            .and_then(|body| serde_json::from_slice(&body).ok()),
+    })
 }
 
 /// `NAMESPACE/NAME`; a bare name is in the namespace default.
