@@ -79,6 +79,8 @@ impl Claims {
             }
             (Err(at), Some(term)) => {
                 let node = Arc::clone(node);
+                // Nearly always the only one: no room for more by the ten thousand.
+                claims.reserve_exact(1);
                 claims.insert(at, Claim { node, term });
             }
             (Err(_), None) => {}

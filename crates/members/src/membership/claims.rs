@@ -106,7 +106,7 @@ impl Exchange {
 
     /// A member is gone, and its claims with it.
     pub(super) fn member_gone(&mut self, name: &str) -> Vec<Key> {
-        let Some(fellow) = self.fellows.remove(name) else {
+        let Some((name, fellow)) = self.fellows.remove_entry(name) else {
             return Vec::new();
         };
         for other in self.fellows.values_mut() {
@@ -117,7 +117,7 @@ impl Exchange {
         }
         let keys: Vec<Key> = fellow.book.claims().map(|(key, _)| key).collect();
         for key in &keys {
-            self.index_claim(name, *key, None);
+            self.index_claim(&name, *key, None);
         }
         keys
     }
@@ -146,9 +146,9 @@ impl Exchange {
         self.due_at = Some(self.due_at.map_or(at, |due| due.min(at)));
     }
 
-    fn index_claim(&mut self, name: &str, key: Key, term: Option<u64>) {
+    fn index_claim(&mut self, name: &Arc<str>, key: Key, term: Option<u64>) {
         let claimants = self.index.entry(key).or_default();
-        let known = claimants.binary_search_by(|(claimant, _)| (**claimant).cmp(name));
+        let known = claimants.binary_search_by(|(claimant, _)| claimant.cmp(name));
         match (known, term) {
             (Ok(at), Some(term)) => {
                 if let Some((_, known)) = claimants.get_mut(at) {
@@ -158,7 +158,11 @@ impl Exchange {
             (Ok(at), None) => {
                 claimants.remove(at);
             }
-            (Err(at), Some(term)) => claimants.insert(at, (Arc::from(name), term)),
+            (Err(at), Some(term)) => {
+                // Nearly always the only one: no room for more by the ten thousand.
+                claimants.reserve_exact(1);
+                claimants.insert(at, (Arc::clone(name), term));
+            }
             (Err(_), None) => {}
         }
         if claimants.is_empty() {
@@ -166,7 +170,7 @@ impl Exchange {
         }
     }
 
-    fn take_changes(&mut self, name: &str, changes: &[Change]) -> Vec<IpAddr> {
+    fn take_changes(&mut self, name: &Arc<str>, changes: &[Change]) -> Vec<IpAddr> {
         for Change { key, term } in changes {
             self.index_claim(name, *key, *term);
             if let Some(term) = term {
