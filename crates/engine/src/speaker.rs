@@ -243,6 +243,7 @@ impl Speaker {
     fn note(&mut self, touched: &Touched) {
         self.elector.touch(touched);
         self.routes.touch(touched);
+        self.note_fronted(touched);
         let listed = touched.listed;
         match touched.kind {
             Some(
@@ -338,6 +339,7 @@ impl Speaker {
         if config {
             self.read_config();
         }
+        self.follow_fronted(config);
         let interfaces = std::mem::take(&mut self.stale.interfaces);
         let members = std::mem::take(&mut self.stale.members);
         let world = std::mem::take(&mut self.stale.world);

@@ -6,8 +6,9 @@ use super::Speaker;
 use super::statuses::event;
 use crate::forward::{Asked, Decided, ForwardTable, Traffic, decide, policy};
 use crate::health::HealthView;
-use crate::name::NamespacedName;
+use crate::name::{Kind, NamespacedName};
 use crate::problem::{Problem, Severity};
+use crate::world::Touched;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -21,6 +22,10 @@ pub(super) struct Forwarding {
     told: BTreeMap<NamespacedName, (String, BTreeSet<Problem>)>,
     /// The health it was decided from.
     health: Arc<HealthView>,
+    /// Services that ask to be fronted.
+    asking: BTreeSet<NamespacedName>,
+    /// Those of which that may not be known any more.
+    touched: BTreeSet<NamespacedName>,
 }
 
 impl Speaker {
@@ -55,18 +60,42 @@ impl Speaker {
         }
     }
 
+    /// These may ask to be fronted now, or no longer.
+    pub(super) fn note_fronted(&mut self, touched: &Touched) {
+        if touched.kind == Some(Kind::Service) {
+            self.forwarding
+                .touched
+                .extend(touched.names.iter().cloned());
+        }
+    }
+
+    /// Follows which Services ask to be fronted, all of them after another `config`: each turn wants to know, and ten
+    /// thousand are not read for it.
+    pub(super) fn follow_fronted(&mut self, config: bool) {
+        let mut names = std::mem::take(&mut self.forwarding.touched);
+        if config {
+            let services = self.world.services.iter();
+            names.extend(services.map(|stored| stored.object.name.clone()));
+        }
+        let options = self.config.forward;
+        for name in names {
+            let stored = self.world.services.get(&name);
+            let asks = stored.is_some_and(|stored| {
+                let service = &stored.object;
+                let profile = self.elector.profile(service);
+                service.load_balancer && policy(service, profile, options).traffic == Traffic::Front
+            });
+            match asks {
+                true => self.forwarding.asking.insert(name),
+                false => self.forwarding.asking.remove(&name),
+            };
+        }
+    }
+
     /// Anything can be fronted at all. In a cluster where nobody asks for it, nothing is even looked at.
     pub(super) fn fronts(&self) -> bool {
         let options = self.config.forward;
-        let asks = || {
-            let services = self.world.services.iter();
-            let mut ours = services.filter(|stored| stored.object.load_balancer);
-            ours.any(|stored| {
-                let profile = self.elector.profile(&stored.object);
-                policy(&stored.object, profile, options).traffic == Traffic::Front
-            })
-        };
-        options.outside || options.guard || asks()
+        options.outside || options.guard || !self.forwarding.asking.is_empty()
     }
 
     /// Asks something of all that a forward table is made from.
