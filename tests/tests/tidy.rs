@@ -59,7 +59,16 @@ fn allowed() -> BTreeMap<&'static str, (&'static [&'static str], Option<&'static
             "engine",
             (
                 &["bfd", "bgp", "l2", "members"][..],
-                Some(&["ipnetwork", "rangemap", "regex", "sha2", "thiserror"][..]),
+                Some(
+                    &[
+                        "arcstr",
+                        "ipnetwork",
+                        "rangemap",
+                        "regex",
+                        "sha2",
+                        "thiserror",
+                    ][..],
+                ),
             ),
         ),
         ("api", (&[][..], None)),

@@ -17,6 +17,7 @@ pub(crate) mod nodes;
 pub mod order;
 mod placing;
 pub mod share;
+mod slices;
 pub(crate) mod verdict;
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 
 pub mod alloc;
 pub mod claims;
+mod compact;
 pub mod config;
 pub mod controller;
 pub mod elect;

@@ -1,38 +1,61 @@
 //! Names of objects and of the kinds Harbinger watches or writes.
 
+use arcstr::ArcStr;
 use std::borrow::Borrow;
+use std::cmp::Ordering;
 use std::fmt;
 use std::ops::Deref;
-use std::sync::Arc;
 
-/// Part of a name. A dozen maps hold the name of each of ten thousand Services: clones share the text.
-#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Text(Arc<str>);
+/// Part of a name. A dozen maps hold the name of each of ten thousand Services: clones share the text, and each is
+/// one word.
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
+pub struct Text(ArcStr);
 
 impl Text {
     /// As a text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        self.0.as_str()
+    }
+
+    /// Nobody else has it.
+    pub(crate) fn is_alone(&self) -> bool {
+        ArcStr::strong_count(&self.0) == Some(1)
+    }
+}
+
+// Of equal texts most are one: a namespace is compared with itself at every step through a map.
+impl Ord for Text {
+    fn cmp(&self, other: &Self) -> Ordering {
+        if ArcStr::ptr_eq(&self.0, &other.0) {
+            return Ordering::Equal;
+        }
+        self.as_str().cmp(other.as_str())
+    }
+}
+
+impl PartialOrd for Text {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
 impl Deref for Text {
     type Target = str;
     fn deref(&self) -> &str {
-        &self.0
+        self.as_str()
     }
 }
 
 // Maps with such keys are asked by text: order and equality are those of `str`.
 impl Borrow<str> for Text {
     fn borrow(&self) -> &str {
-        &self.0
+        self.as_str()
     }
 }
 
 impl AsRef<str> for Text {
     fn as_ref(&self) -> &str {
-        &self.0
+        self.as_str()
     }
 }
 
@@ -92,7 +115,7 @@ impl PartialEq<Text> for str {
 
 impl fmt::Display for Text {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
+        f.pad(self.as_str())
     }
 }
 

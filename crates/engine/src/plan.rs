@@ -4,6 +4,7 @@ use crate::claims::Claim;
 use crate::name::NamespacedName;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// Interfaces an address is announced on.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -116,10 +117,10 @@ pub struct NodePlan {
     /// Addresses to answer for, by interface index.
     pub answers: BTreeMap<u32, BTreeSet<IpAddr>>,
     /// What is meant to be announced here, for statuses and metrics.
-    pub announcements: BTreeMap<IpAddr, Announcement>,
+    pub announcements: Arc<BTreeMap<IpAddr, Arc<Announcement>>>,
     /// How each address of `answers` is held; none: `answers` is answered as it stands,
     /// without claims.
-    pub tenures: Option<BTreeMap<IpAddr, Tenure>>,
+    pub tenures: Option<Arc<BTreeMap<IpAddr, Tenure>>>,
 }
 
 /// How an address is held (design/ownership.md, 5).

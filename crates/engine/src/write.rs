@@ -12,12 +12,13 @@ use crate::world::PoolStatus;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-/// One write; everything needed to carry it out, nothing to decide.
+/// One write; everything needed to carry it out, nothing to decide. Those of which ten thousand may wait are small, what
+/// there is little of is boxed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Write {
     /// Merge patch of `services/status` with resourceVersion, the whole ingress list or
     /// null, and the annotation `metallb.io/ip-allocated-from-pool` or null.
-    ServiceStatus(ServiceStatus),
+    ServiceStatus(Box<ServiceStatus>),
     /// Status of an IPAddressPool (merge patch of `/status`).
     PoolStatus {
         /// The pool.
@@ -56,7 +57,7 @@ pub enum Write {
     /// Delete a ServiceBGPStatus.
     DeleteBgpStatus(NamespacedName),
     /// Create or update a BGPSessionState.
-    SessionState(SessionStateValue),
+    SessionState(Box<SessionStateValue>),
     /// Delete a BGPSessionState.
     DeleteSessionState(NamespacedName),
     /// Create or update a ConfigurationState.

@@ -258,7 +258,7 @@ fn endpoints(world: &World, service: &Service) -> Hop {
         };
         return Hop::broken(HOP, vec![evidence], mend);
     }
-    let nodes: Vec<String> = nodes.into_iter().collect();
+    let nodes: Vec<String> = nodes.iter().map(ToString::to_string).collect();
     let mut evidence = vec![format!("{serving} can serve, on {}", nodes.join(", "))];
     if other > 0 {
         evidence.push(format!("{other} are not ready"));

@@ -206,7 +206,7 @@ fn written(service: &Service, decision: &Decision) -> Service {
         .map(|address| Ingress {
             ip: Some(*address),
             hostname: None,
-            ip_mode: Some("VIP".to_owned()),
+            ip_mode: Some("VIP".into()),
         })
         .collect();
     match &decision.pool {

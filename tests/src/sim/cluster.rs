@@ -142,11 +142,11 @@ pub(super) fn slice(service: &str, nodes: &[String], ready: bool) -> Change {
     let endpoint = |node: &String| Endpoint {
         ready: Some(ready),
         serving: Some(ready),
-        node: Some(node.clone()),
+        node: Some(node.into()),
     };
     let object = EndpointSlice {
         name: named("default", format!("{service}-slice")),
-        service: service.to_owned(),
+        service: service.into(),
         endpoints: nodes.iter().map(endpoint).collect(),
     };
     Change::EndpointSlice(Delta::Upsert(stored(object)))
@@ -298,7 +298,7 @@ impl Sim {
             cluster_ips: vec![IpAddr::from([10, 96, (number >> 8) as u8, number as u8])],
             families: vec![Family::V4],
             ports: vec![ServicePort {
-                name: String::new(),
+                name: "".into(),
                 protocol: Protocol::Tcp,
                 port: 1_000 + number as u16,
                 node_port: None,

@@ -198,7 +198,7 @@ impl Server {
                 };
                 let status = L2Status {
                     name,
-                    node: node.clone(),
+                    node: node.into(),
                     service: service.clone(),
                     interfaces: interfaces.clone(),
                     has_status: true,
@@ -250,7 +250,7 @@ impl Server {
             .map(|ip| Ingress {
                 ip: Some(*ip),
                 hostname: None,
-                ip_mode: Some("VIP".to_owned()),
+                ip_mode: Some("VIP".into()),
             })
             .collect();
         match &status.pool {

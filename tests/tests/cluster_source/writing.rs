@@ -12,7 +12,11 @@ fn a_status_carries_the_annotation_and_conflicts_where_it_should() {
         seen.until("the Service", |world| world.services.get(&name).is_some())
             .await;
         let first = seen.service(&name);
-        let give = Write::ServiceStatus(status(&first, &["192.0.2.1", "2001:db8::1"], Some("p")));
+        let give = Write::ServiceStatus(Box::new(status(
+            &first,
+            &["192.0.2.1", "2001:db8::1"],
+            Some("p"),
+        )));
         let done = source.carry_out(give.clone(), Deadline::NONE).await;
         assert!(matches!(done, Outcome::Done(Some(_))), "{done:?}");
         assert_eq!(
@@ -39,7 +43,7 @@ fn a_status_carries_the_annotation_and_conflicts_where_it_should() {
         let mut other = status(&given, &["192.0.2.9"], None);
         other.uid = "b2c1b1d6-0000-0000-0000-000000000000".to_owned();
         let outcome = source
-            .carry_out(Write::ServiceStatus(other), Deadline::NONE)
+            .carry_out(Write::ServiceStatus(Box::new(other)), Deadline::NONE)
             .await;
         assert_eq!(
             outcome,
@@ -49,7 +53,7 @@ fn a_status_carries_the_annotation_and_conflicts_where_it_should() {
         let mut wrong = status(&given, &["192.0.2.9"], None);
         wrong.ip_mode = "Nonsense";
         let outcome = source
-            .carry_out(Write::ServiceStatus(wrong), Deadline::NONE)
+            .carry_out(Write::ServiceStatus(Box::new(wrong)), Deadline::NONE)
             .await;
         assert!(
             matches!(&outcome, Outcome::Refused(why) if why.contains("ipMode")),
@@ -57,11 +61,14 @@ fn a_status_carries_the_annotation_and_conflicts_where_it_should() {
         );
         let late = status(&given, &["192.0.2.9"], None);
         let outcome = source
-            .carry_out(Write::ServiceStatus(late), Deadline::at(Instant::now()))
+            .carry_out(
+                Write::ServiceStatus(Box::new(late)),
+                Deadline::at(Instant::now()),
+            )
             .await;
         assert!(matches!(outcome, Outcome::Unavailable(_)), "{outcome:?}");
 
-        let clear = Write::ServiceStatus(status(&given, &[], None));
+        let clear = Write::ServiceStatus(Box::new(status(&given, &[], None)));
         let outcome = source.carry_out(clear.clone(), Deadline::NONE).await;
         assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
         seen.until("the cleared status", |world| {

@@ -53,13 +53,16 @@ impl Convert for EndpointSlice {
             Ok(Endpoint {
                 ready: endpoint.conditions.ready,
                 serving: endpoint.conditions.serving,
-                node: endpoint.node_name.filter(|node| !node.is_empty()),
+                node: endpoint
+                    .node_name
+                    .filter(|node| !node.is_empty())
+                    .map(Into::into),
             })
         });
         Ok(Self {
             name: raw.metadata.named(),
-            service: service.unwrap_or_default(),
-            endpoints: super::fitted(endpoints.collect())?,
+            service: service.unwrap_or_default().into(),
+            endpoints: super::fitted(endpoints.collect())?.into(),
         })
     }
 

@@ -33,7 +33,10 @@ impl Convert for L2Status {
         let status = raw.status.unwrap_or_default();
         Ok(Self {
             name: raw.metadata.named(),
-            node: label("metallb.io/node").or(status.node).unwrap_or_default(),
+            node: label("metallb.io/node")
+                .or(status.node)
+                .unwrap_or_default()
+                .into(),
             service: NamespacedName::new(
                 label("metallb.io/service-namespace")
                     .or(status.service_namespace)

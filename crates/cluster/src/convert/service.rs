@@ -227,7 +227,7 @@ fn ports(raw: Vec<Port>) -> Result<Vec<ServicePort>, FieldError> {
                 }
             };
             Ok(ServicePort {
-                name: port.name,
+                name: port.name.into(),
                 protocol,
                 port: port.port,
                 node_port: port.node_port.filter(|port| *port != 0),
@@ -253,8 +253,14 @@ fn ingress(raw: Vec<RawIngress>) -> Result<Vec<Ingress>, FieldError> {
             };
             Ok(Ingress {
                 ip,
-                hostname: entry.hostname.filter(|name| !name.is_empty()),
-                ip_mode: entry.ip_mode.filter(|mode| !mode.is_empty()),
+                hostname: entry
+                    .hostname
+                    .filter(|name| !name.is_empty())
+                    .map(Into::into),
+                ip_mode: entry
+                    .ip_mode
+                    .filter(|mode| !mode.is_empty())
+                    .map(Into::into),
             })
         })
         .collect();

@@ -132,9 +132,9 @@ fn what_is_no_object_is_told_with_its_line() {
     let sources: Vec<_> = content
         .problems
         .iter()
-        .filter_map(|p| p.source.clone())
+        .filter_map(|p| p.source.as_deref())
         .collect();
-    assert_eq!(sources, ["f:1".into(), "f:3".into()]);
+    assert_eq!(sources, ["f:1", "f:3"]);
 }
 
 #[test]

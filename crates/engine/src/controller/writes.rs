@@ -84,7 +84,9 @@ impl Controller {
                 continue;
             }
             match self.next_status(&service, &decision) {
-                Some(status) => self.queue.set_desired(Write::ServiceStatus(status), now),
+                Some(status) => self
+                    .queue
+                    .set_desired(Write::ServiceStatus(Box::new(status)), now),
                 None => self.queue.withdraw(&key),
             }
         }

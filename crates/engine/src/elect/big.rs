@@ -68,11 +68,11 @@ fn slice(index: u32, nodes: u32, first_ready: bool) -> EndpointSlice {
     let endpoint = |at: u32| Endpoint {
         ready: Some(at > 0 || first_ready),
         serving: None,
-        node: Some(format!("node-{}", (index + at) % nodes.max(1))),
+        node: Some(format!("node-{}", (index + at) % nodes.max(1)).into()),
     };
     EndpointSlice {
         name: NamespacedName::new("default", format!("service-{index}-x")),
-        service: format!("service-{index}"),
+        service: format!("service-{index}").into(),
         endpoints: (0..3).map(endpoint).collect(),
     }
 }

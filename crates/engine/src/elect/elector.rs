@@ -7,15 +7,16 @@ use super::group::Group;
 use super::nodes::{Base, Nodes, Standing};
 use super::order::permutation;
 use super::placing::Placing;
+use super::slices::Slices;
 use super::verdict::{Verdict, addresses_of, pool_of};
 use super::{ElectOptions, Placement, keeper};
 use crate::alloc;
+use crate::compact::{Few, tighten};
 use crate::config::{Advertisement, FrontProfile, FrontProfiles, PoolSet};
 use crate::facts::MembersView;
 use crate::name::{Kind, NamespacedName};
 use crate::plan::Refusal;
 use crate::world::{EndpointSlice, Node, Service, Touched, World};
-use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -29,7 +30,7 @@ pub struct Elector {
     pub(super) advertisements: Vec<Arc<Advertisement>>,
     pub(super) members: MembersView,
     nodes: Nodes,
-    bases: BTreeMap<Box<[u16]>, Base>,
+    bases: BTreeMap<Arc<[u16]>, Base>,
     verdicts: BTreeMap<NamespacedName, Verdict>,
     slices: Slices,
     pub(super) slots: BTreeMap<IpAddr, Slot>,
@@ -43,10 +44,10 @@ pub struct Elector {
 /// One address: who holds it, and the decision it belongs to.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Slot {
-    pub(super) holders: Vec<Arc<Service>>,
+    pub(super) holders: Few<Arc<Service>>,
     /// Those of the holders that keep it, by creation; all but after a late write of an
     /// old leader.
-    pub(super) keepers: Vec<Arc<Service>>,
+    pub(super) keepers: Few<Arc<Service>>,
     pub(super) group: Option<Arc<Group>>,
     /// No Service that kept it before keeps it now, and somebody else may still answer for
     /// the old one (L2-90).
@@ -182,7 +183,19 @@ impl Elector {
         for address in &decided {
             self.settle_renewed(*address);
         }
+        if !dirty.seen {
+            self.tighten();
+        }
         decided
+    }
+
+    /// Everything was decided in the order of its names.
+    fn tighten(&mut self) {
+        tighten(&mut self.verdicts);
+        tighten(&mut self.slots);
+        tighten(&mut self.orders);
+        self.slices.tighten();
+        self.placing.tighten();
     }
 
     fn nodes_of(&self, world: &World) -> Nodes {
@@ -230,7 +243,7 @@ impl Elector {
                 slot.holders.retain(|holder| holder.name != *name);
             }
         }
-        let Some(new) = new else {
+        let Some(mut new) = new else {
             self.verdicts.remove(name);
             return;
         };
@@ -239,7 +252,7 @@ impl Elector {
             let slot = self.slots.entry(*address).or_default();
             slot.holders.push(Arc::clone(&new.service));
         }
-        self.note_base(&new.advertisements);
+        new.advertisements = self.note_base(&new.advertisements);
         self.verdicts.insert(name.clone(), new);
     }
 
@@ -249,18 +262,21 @@ impl Elector {
             .verdicts
             .values()
             .map(|verdict| &verdict.advertisements);
-        let used: BTreeSet<Box<[u16]>> = sets.cloned().collect();
+        let used: BTreeSet<Arc<[u16]>> = sets.cloned().collect();
         for advertisements in &used {
             self.note_base(advertisements);
         }
     }
 
-    fn note_base(&mut self, advertisements: &[u16]) {
-        if !self.bases.contains_key(advertisements) {
-            let named = self.named(advertisements);
-            let base = self.nodes.base(&named, &self.members, &self.options);
-            self.bases.insert(advertisements.into(), base);
+    /// The set as it is kept: ten thousand Services have a handful of sets.
+    fn note_base(&mut self, advertisements: &Arc<[u16]>) -> Arc<[u16]> {
+        if let Some((known, _)) = self.bases.get_key_value(advertisements) {
+            return Arc::clone(known);
         }
+        let named = self.named(advertisements);
+        let base = self.nodes.base(&named, &self.members, &self.options);
+        self.bases.insert(Arc::clone(advertisements), base);
+        Arc::clone(advertisements)
     }
 
     fn settle_keepers(&mut self, world: &World, affected: &BTreeSet<IpAddr>, first: bool) {
@@ -270,8 +286,9 @@ impl Elector {
         };
         for address in affected {
             if let Some(slot) = self.slots.get_mut(address) {
-                let kept = keeper::kept(&slot.holders, *address, world, &self.pools, &options);
-                let old = std::mem::replace(&mut slot.keepers, kept);
+                let holders = slot.holders.as_slice();
+                let kept = keeper::kept(holders, *address, world, &self.pools, &options);
+                let old = std::mem::replace(&mut slot.keepers, kept.into());
                 let stays = |old: &Arc<Service>| slot.keepers.iter().any(|k| k.name == old.name);
                 slot.renewed |= !first && !old.iter().any(stays);
             }
@@ -295,7 +312,7 @@ impl Elector {
         // What used to hang together with an affected address may not any more.
         for address in &affected {
             let group = self.slots.get(address).and_then(|slot| slot.group.as_ref());
-            open.extend(group.iter().flat_map(|group| &group.addresses));
+            open.extend(group.iter().flat_map(|group| group.addresses.iter()));
         }
         let mut decided = BTreeSet::new();
         for start in open {
@@ -382,7 +399,7 @@ impl Elector {
         for (address, owner) in owners {
             let group = self.slots.get(&address).and_then(|s| s.group.clone());
             if let Some(group) = group.filter(|group| group.owner != owner) {
-                moved.extend(&group.addresses);
+                moved.extend(group.addresses.iter().copied());
                 self.hand_over(&group, owner);
             }
         }
@@ -390,10 +407,9 @@ impl Elector {
     }
 
     fn hand_over(&mut self, group: &Arc<Group>, owner: Option<u16>) {
-        let moved = Arc::new(Group {
-            owner,
-            ..Group::clone(group)
-        });
+        let mut moved = Group::clone(group);
+        moved.owner = owner;
+        let moved = Arc::new(moved);
         for address in &moved.addresses {
             if let Some(slot) = self.slots.get_mut(address) {
                 slot.group = Some(Arc::clone(&moved));
@@ -404,13 +420,13 @@ impl Elector {
     /// The Services that keep an address.
     pub(crate) fn keepers(&self, address: IpAddr) -> &[Arc<Service>] {
         let slot = self.slots.get(&address);
-        slot.map_or(&[], |slot| &slot.keepers)
+        slot.map_or(&[], |slot| slot.keepers.as_slice())
     }
 
     /// The Services whose status has an address, keepers or not.
     pub(crate) fn holders(&self, address: IpAddr) -> &[Arc<Service>] {
         let slot = self.slots.get(&address);
-        slot.map_or(&[], |slot| &slot.holders)
+        slot.map_or(&[], |slot| slot.holders.as_slice())
     }
 
     /// The Services that the last update looked at: they, or their slices, were touched.
@@ -497,81 +513,5 @@ impl Elector {
                 base.is_some_and(|base| base.best().is_some())
             }
         }
-    }
-}
-
-/// EndpointSlices by the Service they are of.
-#[derive(Clone, Debug, Default)]
-struct Slices {
-    by_service: BTreeMap<NamespacedName, Vec<Arc<EndpointSlice>>>,
-    known: BTreeSet<ByName>,
-}
-
-impl Slices {
-    fn of(&self, service: &NamespacedName) -> &[Arc<EndpointSlice>] {
-        self.by_service.get(service).map_or(&[], Vec::as_slice)
-    }
-
-    fn add(&mut self, slice: &Arc<EndpointSlice>) -> NamespacedName {
-        let service = service_of(slice);
-        let all = self.by_service.entry(service.clone()).or_default();
-        all.push(Arc::clone(slice));
-        self.known.replace(ByName(Arc::clone(slice)));
-        service
-    }
-
-    /// Takes in what became of a slice; tells the Services it was and is of.
-    fn replace(
-        &mut self,
-        name: &NamespacedName,
-        slice: Option<Arc<EndpointSlice>>,
-    ) -> Vec<NamespacedName> {
-        let mut services = Vec::new();
-        if let Some(ByName(old)) = self.known.take(name) {
-            let service = service_of(&old);
-            if let Some(all) = self.by_service.get_mut(&service) {
-                all.retain(|other| other.name != *name);
-                if all.is_empty() {
-                    self.by_service.remove(&service);
-                }
-            }
-            services.push(service);
-        }
-        services.extend(slice.map(|slice| self.add(&slice)));
-        services
-    }
-}
-
-fn service_of(slice: &EndpointSlice) -> NamespacedName {
-    NamespacedName::new(slice.name.namespace.clone(), slice.service.clone())
-}
-
-/// A slice kept by its own name, without a second copy of the name.
-#[derive(Clone, Debug)]
-struct ByName(Arc<EndpointSlice>);
-
-impl Borrow<NamespacedName> for ByName {
-    fn borrow(&self) -> &NamespacedName {
-        &self.0.name
-    }
-}
-
-impl PartialEq for ByName {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.name == other.0.name
-    }
-}
-
-impl Eq for ByName {}
-
-impl PartialOrd for ByName {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for ByName {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.0.name.cmp(&other.0.name)
     }
 }

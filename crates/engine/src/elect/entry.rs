@@ -99,7 +99,7 @@ impl Elector {
             let group = self.group(address)?;
             Some(Move {
                 service: group.services.first()?.name.clone(),
-                addresses: group.addresses.clone(),
+                addresses: group.addresses.as_slice().to_vec(),
                 from: self.nodes().name(group.owner?).to_owned(),
                 to: self.nodes().name(to).to_owned(),
             })
@@ -140,7 +140,7 @@ impl Elector {
         if group.owner.is_some() || group.silent != Some(me) {
             return None;
         }
-        let reference = self.verdict(&group.reference)?;
+        let reference = self.verdict(group.reference()?)?;
         let named = self.named(&reference.advertisements);
         let keepers = self.keepers(address);
         Some(Announcement {
@@ -165,7 +165,7 @@ impl Elector {
         let mut told = BTreeSet::new();
         for (address, slot) in &self.slots {
             problems.extend(duplicate_holders(*address, slot));
-            let apart = slot.group.iter().flat_map(|group| &group.apart);
+            let apart = slot.group.iter().flat_map(|group| group.apart());
             for service in apart.filter(|service| told.insert((*service).clone())) {
                 problems.push(self.no_common(*address, service));
             }
@@ -190,7 +190,7 @@ impl Elector {
             match standing {
                 Some(Standing::Candidate(_)) => true,
                 // The owner that all have in common in spite of its health serves all.
-                Some(Standing::Refused(Refusal::Unhealthy)) => group.common.is_some(),
+                Some(Standing::Refused(Refusal::Unhealthy)) => group.common().is_some(),
                 Some(Standing::Refused(_)) | None => false,
             }
         };
@@ -209,7 +209,7 @@ impl Elector {
     fn interfaces_at(&self, group: &Group, address: IpAddr, node: u16) -> Option<InterfaceSet> {
         let mut served = self.served(group, address, node);
         if served.is_empty() {
-            served.push(group.reference.clone());
+            served.extend(group.reference().cloned());
         }
         served
             .iter()
@@ -246,7 +246,8 @@ impl Elector {
     }
 
     fn no_common(&self, address: IpAddr, service: &NamespacedName) -> Problem {
-        let first = self.group(address).map(|group| group.reference.to_string());
+        let first = self.group(address).and_then(Group::reference);
+        let first = first.map(ToString::to_string);
         Problem::new(
             Severity::Error,
             Kind::Service,

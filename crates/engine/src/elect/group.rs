@@ -9,6 +9,7 @@ use super::nodes::Standing;
 use super::placing::{ClassKey, Seat};
 use super::verdict::Verdict;
 use crate::claims;
+use crate::compact::Few;
 use crate::name::NamespacedName;
 use crate::plan::Refusal;
 use crate::world::{MOVE_ANNOTATION, Service};
@@ -19,21 +20,28 @@ use std::sync::Arc;
 #[derive(Clone, Debug)]
 pub(super) struct Group {
     /// By creation, then name; those that lost an address are not among them there.
-    pub(super) services: Vec<Arc<Service>>,
+    pub(super) services: Few<Arc<Service>>,
     /// All addresses, ascending.
-    pub(super) addresses: Vec<IpAddr>,
+    pub(super) addresses: Few<IpAddr>,
     /// The address that decides the order: the first of the first Service's status.
     pub(super) key: IpAddr,
-    /// The Service whose candidates and scores count: the first that has any candidate.
-    pub(super) reference: NamespacedName,
-    /// Candidates common to several Services; none: the reference's own.
-    pub(super) common: Option<Box<[u16]>>,
-    /// Services that have candidates, but none in common with the reference.
-    pub(super) apart: Vec<NamespacedName>,
     /// Who answers.
     pub(super) owner: Option<u16>,
     /// Nobody answers for want of interfaces alone: the node that says so.
     pub(super) silent: Option<u16>,
+    /// What only several Services have to say.
+    shared: Option<Box<Shared>>,
+}
+
+/// What several Services on the same addresses come to.
+#[derive(Clone, Debug)]
+struct Shared {
+    /// The Service whose candidates and scores count: the first that has any candidate.
+    reference: NamespacedName,
+    /// Candidates common to several Services; none: the reference's own.
+    common: Option<Box<[u16]>>,
+    /// Services that have candidates, but none in common with the reference.
+    apart: Vec<NamespacedName>,
 }
 
 impl Group {
@@ -55,17 +63,40 @@ impl Group {
             .filter(|verdict| elector.has_candidate(verdict))
             .collect();
         let reference = able.first().unwrap_or(first);
-        let (common, apart) = common(elector, &able);
+        let shared = (services.len() > 1).then(|| {
+            let (common, apart) = common(elector, &able);
+            Box::new(Shared {
+                reference: reference.service.name.clone(),
+                common,
+                apart,
+            })
+        });
         Some(Self {
             key: *first.addresses.first()?,
-            reference: reference.service.name.clone(),
-            services,
-            addresses,
-            common,
-            apart,
+            services: services.into(),
+            addresses: addresses.into(),
             owner: None,
             silent: None,
+            shared,
         })
+    }
+
+    /// The Service whose candidates and scores count.
+    pub(super) fn reference(&self) -> Option<&NamespacedName> {
+        match &self.shared {
+            Some(shared) => Some(&shared.reference),
+            None => self.services.first().map(|service| &service.name),
+        }
+    }
+
+    /// Services that have candidates, but none in common with the reference.
+    pub(super) fn apart(&self) -> &[NamespacedName] {
+        self.shared.as_ref().map_or(&[], |shared| &shared.apart)
+    }
+
+    /// Candidates common to several Services; none: the reference's own.
+    pub(super) fn common(&self) -> Option<&[u16]> {
+        self.shared.as_ref()?.common.as_deref()
     }
 
     /// How a node stands for the group.
@@ -75,13 +106,14 @@ impl Group {
 
     /// The same for many nodes, with what is common to them looked up once.
     fn stand<'a>(&'a self, elector: &'a Elector) -> impl Fn(u16) -> Standing + 'a {
-        let reference = elector.verdict(&self.reference);
+        let reference = self.reference().and_then(|name| elector.verdict(name));
+        let common = self.common();
         let base = reference.and_then(|verdict| elector.base(&verdict.advertisements));
         move |node| {
             let (Some(reference), Some(base)) = (reference, base) else {
                 return Standing::Refused(Refusal::NoMatchingAdvertisement);
             };
-            match (reference.standing(base, node), &self.common) {
+            match (reference.standing(base, node), common) {
                 (Standing::Candidate(_), Some(common)) if common.binary_search(&node).is_err() => {
                     Standing::Refused(Refusal::SharedServiceElsewhere)
                 }
@@ -113,7 +145,8 @@ impl Group {
     /// The first candidate, without listing the others.
     pub(super) fn first(&self, elector: &Elector, order: &[u16]) -> Option<u16> {
         let stand = self.stand(elector);
-        let best = match (elector.verdict(&self.reference), &self.common) {
+        let reference = self.reference().and_then(|name| elector.verdict(name));
+        let best = match (reference, self.common()) {
             (Some(verdict), None) if verdict.local.is_none() && verdict.blocked.is_none() => {
                 elector.base(&verdict.advertisements)?.best()?
             }
@@ -140,9 +173,9 @@ impl Group {
 impl Group {
     /// Its seat in the fold; none when nobody may announce it.
     pub(super) fn seat(&self, elector: &Elector) -> Option<Seat> {
-        let verdict = elector.verdict(&self.reference)?;
+        let verdict = elector.verdict(self.reference()?)?;
         let base = elector.base(&verdict.advertisements)?;
-        let plain = self.common.is_none() && verdict.local.is_none() && !verdict.withdraws;
+        let plain = self.common().is_none() && verdict.local.is_none() && !verdict.withdraws;
         let class = if plain && verdict.blocked.is_none() {
             Arc::clone(base.class()?)
         } else {
@@ -158,11 +191,7 @@ impl Group {
         Some(Seat {
             holder: self.holder(elector, &class),
             class,
-            rank: (
-                first.created.unwrap_or(i64::MAX),
-                first.name.clone(),
-                *self.addresses.first()?,
-            ),
+            first: Arc::clone(first),
             key: self.key,
         })
     }

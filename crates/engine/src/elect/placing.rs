@@ -5,6 +5,10 @@
 //! not know how claims come about; a holder is given.
 
 use super::share::{Shares, share};
+use crate::compact::tighten;
+use crate::name::NamespacedName;
+use crate::world::Service;
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -31,17 +35,34 @@ impl ClassKey {
 }
 
 /// A group's turn in the fold: creation and name of its first Service, then its address.
-pub(super) type Rank = (i64, crate::name::NamespacedName, IpAddr);
+type Rank = (i64, NamespacedName, IpAddr);
 
 /// One group of addresses that has one owner, named by its first address.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) struct Seat {
     pub(super) class: Arc<ClassKey>,
     /// Who keeps it; none: it is free.
     pub(super) holder: Option<u16>,
-    pub(super) rank: Rank,
+    /// The first Service of the group.
+    pub(super) first: Arc<Service>,
     /// The address that decides the order.
     pub(super) key: IpAddr,
+}
+
+impl Seat {
+    fn rank(&self, address: IpAddr) -> Rank {
+        let created = self.first.created.unwrap_or(i64::MAX);
+        (created, self.first.name.clone(), address)
+    }
+
+    /// Whether the fold does the same with both.
+    fn is_as(&self, other: &Self) -> bool {
+        let turn = |seat: &Self| (seat.first.created, seat.first.name.clone());
+        self.class == other.class
+            && self.holder == other.holder
+            && self.key == other.key
+            && (Arc::ptr_eq(&self.first, &other.first) || turn(self) == turn(other))
+    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -77,8 +98,11 @@ impl Placing {
         let mut dirty = BTreeSet::new();
         for address in addresses {
             let seat = seats.remove(address);
-            let same = |(old, _): &(Seat, _)| Some(old) == seat.as_ref();
-            if self.seats.get(address).is_some_and(same) {
+            if let (Some((old, _)), Some(seat)) = (self.seats.get_mut(address), &seat)
+                && old.is_as(seat)
+            {
+                // A former value of the Service is not kept alive for its name.
+                old.first = Arc::clone(&seat.first);
                 continue;
             }
             dirty.extend(self.stand_up(*address));
@@ -117,7 +141,7 @@ impl Placing {
             for (_, _, owner) in &seats {
                 *carried.entry(*owner).or_default() += 1;
             }
-            seats.sort_by(|(a, ..), (b, ..)| b.rank.cmp(&a.rank));
+            seats.sort_by_cached_key(|(seat, address, _)| Reverse(seat.rank(*address)));
             for (seat, address, owner) in seats {
                 let load = |node: &u16| carried.get(node).copied().unwrap_or_default();
                 if load(&owner) <= limit {
@@ -137,13 +161,18 @@ impl Placing {
         moves
     }
 
+    /// All seats were given in the order of their addresses.
+    pub(super) fn tighten(&mut self) {
+        tighten(&mut self.seats);
+    }
+
     fn sit(&mut self, address: IpAddr, seat: Seat) {
         let class = self.classes.entry(Arc::clone(&seat.class)).or_default();
         class.seats += 1;
         match seat.holder {
             Some(holder) => *class.kept.entry(holder).or_default() += 1,
             None => {
-                class.free.insert(seat.rank.clone(), address);
+                class.free.insert(seat.rank(address), address);
             }
         }
         let owner = seat.holder;
@@ -162,7 +191,7 @@ impl Placing {
                 }
             }
             None => {
-                class.free.remove(&seat.rank);
+                class.free.remove(&seat.rank(address));
             }
         }
         if class.seats == 0 {

@@ -3,6 +3,7 @@
 
 use super::ElectOptions;
 use super::nodes::{Base, Nodes, Standing};
+use crate::compact::Few;
 use crate::config::{Advertisement, FrontProfiles, PoolSet};
 use crate::plan::Refusal;
 use crate::world::{ENDPOINTS_ANNOTATION, Endpoint, EndpointSlice, Service, TrafficPolicy};
@@ -18,9 +19,9 @@ const ADDRESSES_MAX: usize = 16;
 pub(super) struct Verdict {
     pub(super) service: Arc<Service>,
     /// Distinct, in the order of the status; never empty.
-    pub(super) addresses: Box<[IpAddr]>,
-    /// Positions of the advertisements that apply, ascending.
-    pub(super) advertisements: Box<[u16]>,
+    pub(super) addresses: Few<IpAddr>,
+    /// Positions of the advertisements that apply, ascending; the elector has each set once.
+    pub(super) advertisements: Arc<[u16]>,
     /// Nobody may announce it, for this reason.
     pub(super) blocked: Option<Refusal>,
     /// Under policy Local the nodes with an endpoint that can serve, ascending.
@@ -76,8 +77,8 @@ impl Verdict {
         let withdraws = crate::forward::withdraws(service, profile);
         (!addresses.is_empty()).then(|| Self {
             service: Arc::clone(service),
-            addresses: addresses.into_boxed_slice(),
-            advertisements: applicable.into_boxed_slice(),
+            addresses: addresses.into(),
+            advertisements: applicable.into(),
             blocked,
             local,
             withdraws,

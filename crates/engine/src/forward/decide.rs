@@ -427,7 +427,7 @@ fn local_nodes(service: &Service, slices: &[Arc<EndpointSlice>]) -> Option<BTree
         if ready && !endpoint.ready.unwrap_or(true) {
             continue;
         }
-        nodes.insert(endpoint.node.clone()?);
+        nodes.insert(endpoint.node.as_ref()?.to_string());
     }
     Some(nodes)
 }

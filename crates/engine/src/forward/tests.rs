@@ -37,7 +37,7 @@ fn node(name: &str, ips: &[&str]) -> Node {
 
 fn port(port: u16, node_port: Option<u16>) -> ServicePort {
     ServicePort {
-        name: String::new(),
+        name: "".into(),
         protocol: Protocol::Tcp,
         port,
         node_port,
@@ -87,11 +87,11 @@ fn slice(service: &str, endpoints: &[&str]) -> EndpointSlice {
     let endpoint = |text: &&str| Endpoint {
         ready: Some(!text.starts_with('~')),
         serving: Some(true),
-        node: Some(text.trim_start_matches('~').to_owned()).filter(|node| node != "-"),
+        node: Some(text.trim_start_matches('~').into()).filter(|node| node != "-"),
     };
     EndpointSlice {
         name: NamespacedName::new("default", service),
-        service: service.to_owned(),
+        service: service.into(),
         endpoints: endpoints.iter().map(endpoint).collect(),
     }
 }

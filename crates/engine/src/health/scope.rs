@@ -161,7 +161,7 @@ fn local_checks(
         let serving = slice.endpoints.iter().filter(|e| e.can_serve());
         check
             .nodes
-            .extend(serving.filter_map(|endpoint| endpoint.node.clone()));
+            .extend(serving.filter_map(|endpoint| Some(endpoint.node.as_ref()?.to_string())));
     }
     checks
 }

@@ -179,6 +179,10 @@ impl Routes {
                 }
             }
         }
+        // Without routers nobody asks, and ten thousand refusals need not be remembered.
+        if self.config.peers.is_empty() && self.config.advertisements.is_empty() {
+            return;
+        }
         let (Some(stored), Some(here)) = (world.services.get(name), &self.here) else {
             return;
         };

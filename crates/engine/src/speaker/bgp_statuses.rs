@@ -173,6 +173,10 @@ impl Speaker {
 
     fn choose_grain(&mut self) {
         let statuses = &mut self.bgp_statuses;
+        // Where no router is told anything, ten thousand Services are not counted for it.
+        if statuses.sessions.is_empty() && statuses.peers.is_empty() && statuses.seen.is_empty() {
+            return;
+        }
         let grain = match self.config.bgp_statuses {
             BgpStatusMode::Always => Grain::Service,
             BgpStatusMode::Never => Grain::Nothing,
@@ -302,7 +306,8 @@ impl Speaker {
             if right {
                 self.queue.withdraw(&key);
             } else {
-                self.queue.set_desired(Write::SessionState(value), now);
+                self.queue
+                    .set_desired(Write::SessionState(Box::new(value)), now);
             }
         }
         let gone: Vec<NamespacedName> = self

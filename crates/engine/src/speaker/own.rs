@@ -1,5 +1,6 @@
 //! Step 3: what this node announces, out of what all nodes decide.
 
+use crate::compact::Few;
 use crate::elect::Elector;
 use crate::facts::Interface;
 use crate::interfaces::{self, Exclusion, usability};
@@ -14,14 +15,15 @@ use std::sync::Arc;
 /// What is announced here, and what nobody can announce and this node has told.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Own {
-    announcements: BTreeMap<IpAddr, Announcement>,
+    /// The newest plan has the same value, and is left as it is when this changes.
+    announcements: Arc<BTreeMap<IpAddr, Arc<Announcement>>>,
     /// Addresses by Service.
-    services: BTreeMap<NamespacedName, BTreeSet<IpAddr>>,
+    services: BTreeMap<NamespacedName, Few<IpAddr>>,
     failing: BTreeMap<IpAddr, Announcement>,
     /// How what is announced is held; and what another node is to hold and this one still
     /// claims, with where it was announced. Empty without claims.
-    tenures: BTreeMap<IpAddr, Tenure>,
-    handing: BTreeMap<IpAddr, Announcement>,
+    tenures: Arc<BTreeMap<IpAddr, Tenure>>,
+    handing: BTreeMap<IpAddr, Arc<Announcement>>,
 }
 
 /// What an update changed.
@@ -55,30 +57,8 @@ impl Own {
                 new => (new, None),
             };
             changed.tenures |= self.hand_over(elector, node, *address, new.as_ref());
-            let old = self.announcements.get(address);
-            if old != new.as_ref() {
-                let services =
-                    |a: Option<&Announcement>| a.map(|a| a.services.clone()).unwrap_or_default();
-                for service in services(old) {
-                    if let Some(addresses) = self.services.get_mut(&service) {
-                        addresses.remove(address);
-                        if addresses.is_empty() {
-                            self.services.remove(&service);
-                        }
-                    }
-                    changed.services.insert(service);
-                }
-                for service in services(new.as_ref()) {
-                    self.services
-                        .entry(service.clone())
-                        .or_default()
-                        .insert(*address);
-                    changed.services.insert(service);
-                }
-                match new {
-                    Some(new) => self.announcements.insert(*address, new),
-                    None => self.announcements.remove(address),
-                };
+            if self.announcements.get(address).map(Arc::as_ref) != new.as_ref() {
+                self.replace(*address, new, &mut changed);
             }
             match unreached.or_else(|| elector.unannounced(*address, node)) {
                 Some(failure) => {
@@ -95,8 +75,31 @@ impl Own {
         changed
     }
 
+    fn replace(&mut self, address: IpAddr, new: Option<Announcement>, changed: &mut Changed) {
+        let announcements = Arc::make_mut(&mut self.announcements);
+        let old = match new {
+            Some(new) => announcements.insert(address, Arc::new(new)),
+            None => announcements.remove(&address),
+        };
+        for service in old.iter().flat_map(|old| &old.services) {
+            if let Some(addresses) = self.services.get_mut(service) {
+                addresses.retain(|other| *other != address);
+                if addresses.is_empty() {
+                    self.services.remove(service);
+                }
+            }
+            changed.services.insert(service.clone());
+        }
+        let new = announcements.get(&address);
+        for service in new.iter().flat_map(|new| &new.services) {
+            let addresses = self.services.entry(service.clone()).or_default();
+            addresses.push(address);
+            changed.services.insert(service.clone());
+        }
+    }
+
     /// What is announced here for a Service.
-    pub(super) fn addresses_of(&self, service: &NamespacedName) -> Option<&BTreeSet<IpAddr>> {
+    pub(super) fn addresses_of(&self, service: &NamespacedName) -> Option<&Few<IpAddr>> {
         self.services.get(service)
     }
 
@@ -132,10 +135,15 @@ impl Own {
             Some(handed) => self.handing.insert(address, handed),
             None => self.handing.remove(&address),
         };
-        match tenure {
-            Some(tenure) => self.tenures.insert(address, tenure) != Some(tenure),
-            None => self.tenures.remove(&address).is_some(),
+        if self.tenures.get(&address) == tenure.as_ref() {
+            return false;
         }
+        let tenures = Arc::make_mut(&mut self.tenures);
+        match tenure {
+            Some(tenure) => tenures.insert(address, tenure),
+            None => tenures.remove(&address),
+        };
+        true
     }
 
     /// Addresses that were looked at before and may be gone now.
@@ -198,8 +206,8 @@ impl Own {
         }
         NodePlan {
             answers,
-            announcements: self.announcements.clone(),
-            tenures: claims.then(|| self.tenures.clone()),
+            announcements: Arc::clone(&self.announcements),
+            tenures: claims.then(|| Arc::clone(&self.tenures)),
         }
     }
 

@@ -4,6 +4,7 @@
 //! (compat/metallb.md 2.7). Per assigned Service that is one status and one event.
 
 use super::{Speaker, SpeakerConfig};
+use crate::compact::{Few, tighten};
 use crate::elect::Elector;
 use crate::name::{Kind, NamespacedName};
 use crate::plan::{Announcement, Refusal};
@@ -70,7 +71,8 @@ impl Cleaning {
 /// ServiceL2Statuses as the watch shows them, by Service.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Statuses {
-    by_service: BTreeMap<NamespacedName, BTreeMap<NamespacedName, Arc<L2Status>>>,
+    /// Those of one Service by name.
+    by_service: BTreeMap<NamespacedName, Few<Arc<L2Status>>>,
     service_of: BTreeMap<NamespacedName, NamespacedName>,
     /// Services whose `nodeAssigned` is told, or was before this process began.
     told: BTreeSet<NamespacedName>,
@@ -92,7 +94,7 @@ impl Statuses {
         for name in &touched.names {
             if let Some(service) = self.service_of.remove(name) {
                 if let Some(objects) = self.by_service.get_mut(&service) {
-                    objects.remove(name);
+                    objects.retain(|object| object.name != *name);
                     if objects.is_empty() {
                         self.by_service.remove(&service);
                     }
@@ -109,9 +111,14 @@ impl Statuses {
                 queue.seen(&WriteKey::L2Status(service.clone()));
             }
             let objects = self.by_service.entry(service.clone()).or_default();
-            objects.insert(name.clone(), Arc::clone(object));
+            objects.push(Arc::clone(object));
+            objects.sort_by(|a, b| a.name.cmp(&b.name));
             self.service_of.insert(name.clone(), service.clone());
             services.insert(service);
+        }
+        if touched.listed {
+            tighten(&mut self.by_service);
+            tighten(&mut self.service_of);
         }
         services
     }
@@ -176,7 +183,7 @@ impl Speaker {
         let ours = |object: &&Arc<L2Status>| object.name.namespace == self.config.namespace;
         let objects: Vec<Arc<L2Status>> = objects
             .into_iter()
-            .flat_map(|all| all.values())
+            .flat_map(Few::iter)
             .filter(ours)
             .cloned()
             .collect();

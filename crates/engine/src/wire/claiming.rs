@@ -159,7 +159,7 @@ impl Wire {
         self.look.all |= std::mem::replace(&mut self.sure, sure) != sure;
         let look = std::mem::take(&mut self.look);
         let due = self.holds.poll_timeout().is_some_and(|at| at <= now);
-        let plan = std::mem::take(&mut self.plan_stale).then_some(tenures);
+        let plan = std::mem::take(&mut self.plan_stale).then_some(&**tenures);
         if plan.is_none() && !look.all && look.some.is_empty() && !due {
             return;
         }

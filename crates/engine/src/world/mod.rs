@@ -7,6 +7,7 @@ mod annotations;
 mod bgp;
 mod front;
 mod objects;
+mod texts;
 
 #[cfg(test)]
 mod tests;
@@ -15,10 +16,12 @@ pub use annotations::Annotations;
 pub use bgp::*;
 pub use front::FrontProfile;
 pub use objects::*;
+pub use texts::Texts;
 
 use crate::name::{Kind, NamespacedName};
 use crate::problem::Problem;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// All objects of one kind.
 #[derive(Clone, Debug)]
@@ -40,9 +43,18 @@ impl<T> Default for Store<T> {
 impl<T: Object + PartialEq> Store<T> {
     /// Takes a change in and returns the names whose *value* differs now; a mere
     /// new version (a Node heartbeat) is stored and not told.
-    pub fn apply(&mut self, delta: Delta<T>) -> BTreeSet<NamespacedName> {
+    pub fn apply(&mut self, delta: Delta<T>, texts: &mut Texts) -> BTreeSet<NamespacedName> {
+        let mut share = |stored: &mut Stored<T>| {
+            // What has just been made of an answer is nobody else's yet.
+            if let Some(object) = Arc::get_mut(&mut stored.object) {
+                object.share(texts);
+            }
+        };
         match delta {
-            Delta::Upsert(stored) => self.upsert(stored).into_iter().collect(),
+            Delta::Upsert(mut stored) => {
+                share(&mut stored);
+                self.upsert(stored).into_iter().collect()
+            }
             Delta::Delete(name) => match self.objects.remove(&name) {
                 Some(_) => BTreeSet::from([name]),
                 None => BTreeSet::new(),
@@ -50,7 +62,8 @@ impl<T: Object + PartialEq> Store<T> {
             Delta::Reset { objects, epoch } => {
                 let mut gone = std::mem::take(&mut self.objects);
                 let mut changed = BTreeSet::new();
-                let next = objects.into_iter().map(|stored| {
+                let next = objects.into_iter().map(|mut stored| {
+                    share(&mut stored);
                     let name = stored.object.name().clone();
                     match gone.remove(&name) {
                         // The old Arc stays, so that comparing two plans costs a pointer.
@@ -144,6 +157,7 @@ pub struct World {
     pub session_states: Store<SessionState>,
     pub front_profiles: Store<FrontProfile>,
     pub configuration_states: Store<ConfigurationState>,
+    texts: Texts,
     unreadable: BTreeMap<(Kind, NamespacedName), Problem>,
     source_problems: Vec<Problem>,
 }
@@ -158,7 +172,7 @@ impl World {
                 self.readable($kind, &delta);
                 Touched {
                     kind: Some($kind),
-                    names: self.$store.apply(delta),
+                    names: self.$store.apply(delta, &mut self.texts),
                     listed,
                 }
             }};

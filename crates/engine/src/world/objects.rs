@@ -2,8 +2,9 @@
 //!
 //! `cluster` converts; raw specs of the custom resources are kept as written
 //! (strings): `config` checks them.
+use super::Texts;
 use super::{Annotations, BfdProfile, BgpAdvertisement, BgpPeer, BgpStatus, Community};
-use crate::name::{Kind, NamespacedName};
+use crate::name::{Kind, NamespacedName, Text};
 use crate::problem::Problem;
 use crate::selector::{LabelSelector, Labels};
 use std::collections::BTreeMap;
@@ -33,6 +34,9 @@ pub struct Stored<T> {
 pub trait Object {
     /// The key in its kind's map.
     fn name(&self) -> &NamespacedName;
+
+    /// Takes for its texts those that are the same already.
+    fn share(&mut self, _texts: &mut Texts) {}
 }
 
 /// What a watch tells of one kind.
@@ -220,7 +224,7 @@ impl Protocol {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServicePort {
     /// Name, may be empty.
-    pub name: String,
+    pub name: Text,
     /// Protocol.
     pub protocol: Protocol,
     /// Port of the Service.
@@ -235,9 +239,9 @@ pub struct Ingress {
     /// The address; none for an entry that is only a hostname.
     pub ip: Option<IpAddr>,
     /// The hostname; ignored on read, dropped on write, never a reason to withdraw.
-    pub hostname: Option<String>,
+    pub hostname: Option<Text>,
     /// `ipMode`: `VIP` or `Proxy`.
-    pub ip_mode: Option<String>,
+    pub ip_mode: Option<Text>,
 }
 
 /// core/v1 Service, as far as it is read. `annotations` holds only those whose key
@@ -325,7 +329,7 @@ pub struct Endpoint {
     /// `conditions.serving`.
     pub serving: Option<bool>,
     /// `nodeName`.
-    pub node: Option<String>,
+    pub node: Option<Text>,
 }
 
 impl Endpoint {
@@ -341,9 +345,9 @@ pub struct EndpointSlice {
     /// Its name.
     pub name: NamespacedName,
     /// Label `kubernetes.io/service-name`; the Service is in the slice's namespace.
-    pub service: String,
+    pub service: Text,
     /// Its endpoints.
-    pub endpoints: Vec<Endpoint>,
+    pub endpoints: Box<[Endpoint]>,
 }
 
 /// A speaker Pod, for discovery.
@@ -462,7 +466,7 @@ pub struct L2Status {
     /// Its name.
     pub name: NamespacedName,
     /// Label `metallb.io/node`, else `status.node`.
-    pub node: String,
+    pub node: Text,
     /// The Service, by its labels, else its status.
     pub service: NamespacedName,
     /// `status.interfaces[].name`; empty: all.
@@ -487,16 +491,59 @@ macro_rules! named {
         fn name(&self) -> &NamespacedName { &self.name }
     })* };
 }
+
+impl Object for Service {
+    fn name(&self) -> &NamespacedName {
+        &self.name
+    }
+
+    fn share(&mut self, texts: &mut Texts) {
+        texts.share_name(&mut self.name);
+        for port in &mut self.ports {
+            texts.share(&mut port.name);
+        }
+        for ingress in &mut self.ingress {
+            ingress
+                .ip_mode
+                .iter_mut()
+                .for_each(|mode| texts.share(mode));
+        }
+    }
+}
+
+impl Object for EndpointSlice {
+    fn name(&self) -> &NamespacedName {
+        &self.name
+    }
+
+    fn share(&mut self, texts: &mut Texts) {
+        texts.share(&mut self.name.namespace);
+        texts.share(&mut self.service);
+        for endpoint in &mut self.endpoints {
+            endpoint.node.iter_mut().for_each(|node| texts.share(node));
+        }
+    }
+}
+
+impl Object for L2Status {
+    fn name(&self) -> &NamespacedName {
+        &self.name
+    }
+
+    fn share(&mut self, texts: &mut Texts) {
+        texts.share(&mut self.name.namespace);
+        texts.share(&mut self.node);
+        texts.share_name(&mut self.service);
+    }
+}
+
 named!(
     Namespace,
     Node,
-    Service,
-    EndpointSlice,
     Pod,
     Secret,
     ConfigMap,
     IpAddressPool,
     L2Advertisement,
-    L2Status,
     ConfigurationState
 );

@@ -138,9 +138,9 @@ impl Sim {
                 slice.object.service == name.name && slice.object.name.namespace == name.namespace
             });
             slices
-                .flat_map(|slice| &slice.object.endpoints)
+                .flat_map(|slice| slice.object.endpoints.iter())
                 .any(|endpoint| {
-                    let here = endpoint.node.as_ref() == Some(&it.name);
+                    let here = endpoint.node.as_deref() == Some(it.name.as_str());
                     endpoint.can_serve() && (!local || here)
                 })
         })

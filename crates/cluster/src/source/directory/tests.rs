@@ -82,14 +82,14 @@ impl Watched {
             .services
             .get(&name)
             .expect("the Service is there");
-        Write::ServiceStatus(ServiceStatus {
+        Write::ServiceStatus(Box::new(ServiceStatus {
             uid: stored.object.uid.clone(),
             version: stored.origin.version.clone(),
             name,
             addresses: vec![ip.parse().expect("an address")],
             ip_mode: "VIP",
             pool: Some("p".to_owned()),
-        })
+        }))
     }
 
     async fn lead(&self, identity: &str) -> Campaign {

@@ -108,7 +108,7 @@ pub(crate) fn svc(name: &str) -> Service {
 
 pub(crate) fn port(protocol: Protocol, port: u16) -> ServicePort {
     ServicePort {
-        name: String::new(),
+        name: "".into(),
         protocol,
         port,
         node_port: None,
@@ -141,7 +141,7 @@ impl ServiceWords for Service {
             .map(|address| Ingress {
                 ip: Some(ip(address)),
                 hostname: None,
-                ip_mode: Some("VIP".to_owned()),
+                ip_mode: Some("VIP".into()),
             })
             .collect();
         self

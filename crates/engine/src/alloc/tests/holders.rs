@@ -64,7 +64,7 @@ fn keeps_what_a_status_shows() {
 fn ignores_hostnames() {
     let hostname = Ingress {
         ip: None,
-        hostname: Some("x.example".to_owned()),
+        hostname: Some("x.example".into()),
         ip_mode: None,
     };
     let mut beside = held("a", "192.0.2.1");
@@ -89,7 +89,7 @@ fn writes_only_what_differs() {
     let mut no_mode = held("no-mode", "192.0.2.2");
     no_mode.ingress[0].ip_mode = None;
     let mut proxy = held("proxy", "192.0.2.3");
-    proxy.ingress[0].ip_mode = Some("Proxy".to_owned());
+    proxy.ingress[0].ip_mode = Some("Proxy".into());
     let unnamed = svc("unnamed").holds("192.0.2.4");
     let old_prefix = svc("old-prefix")
         .holds("192.0.2.5")

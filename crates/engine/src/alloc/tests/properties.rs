@@ -166,7 +166,7 @@ impl Bench {
             .map(|a| Ingress {
                 ip: Some(*a),
                 hostname: None,
-                ip_mode: Some("VIP".to_owned()),
+                ip_mode: Some("VIP".into()),
             })
             .collect();
         service

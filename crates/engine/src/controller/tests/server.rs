@@ -286,7 +286,7 @@ fn ingress(address: IpAddr) -> Ingress {
         ip: Some(address),
         hostname: None,
         // As the server fills it in.
-        ip_mode: Some("VIP".to_owned()),
+        ip_mode: Some("VIP".into()),
     }
 }
 

@@ -99,7 +99,7 @@ pub(crate) fn sharing(name: &str, addresses: &[&str], port: u16) -> Service {
     Service {
         annotations: labels("metallb.io/allow-shared-ip=key").into(),
         ports: vec![ServicePort {
-            name: String::new(),
+            name: "".into(),
             protocol: Protocol::Tcp,
             port,
             node_port: None,
@@ -112,15 +112,15 @@ pub(crate) fn endpoint(ready: Option<bool>, serving: Option<bool>, node: &str) -
     Endpoint {
         ready,
         serving,
-        node: (!node.is_empty()).then(|| node.to_owned()),
+        node: (!node.is_empty()).then(|| node.into()),
     }
 }
 
 pub(crate) fn slice(service: &str, endpoints: Vec<Endpoint>) -> EndpointSlice {
     EndpointSlice {
         name: NamespacedName::new("default", format!("{service}-slice")),
-        service: service.to_owned(),
-        endpoints,
+        service: service.into(),
+        endpoints: endpoints.into(),
     }
 }
 

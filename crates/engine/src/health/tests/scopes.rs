@@ -26,7 +26,7 @@ fn node(name: &str, addresses: &[&str]) -> Node {
 
 fn service(name: &str, local: bool) -> Service {
     let port = |protocol, node_port| ServicePort {
-        name: String::new(),
+        name: "".into(),
         protocol,
         port: 80,
         node_port,
@@ -118,12 +118,12 @@ fn only_local_services_are_probed_for_themselves_and_only_where_they_live() {
     let endpoint = |node: &str, ready, serving| Endpoint {
         ready: Some(ready),
         serving: Some(serving),
-        node: Some(node.to_owned()),
+        node: Some(node.into()),
     };
     let slice = EndpointSlice {
         name: NamespacedName::new("default", "near-x"),
         service: "near".into(),
-        endpoints: vec![endpoint("a", true, true), endpoint("b", false, false)],
+        endpoints: [endpoint("a", true, true), endpoint("b", false, false)].into(),
     };
     world.apply(Change::EndpointSlice(Delta::Upsert(stored(slice))));
     let desired = desired_of(&world, &Scope::default());

@@ -24,14 +24,14 @@ fn key(n: usize) -> WriteKey {
 
 /// Status `value` of Service `n`.
 fn status(n: usize, value: u8) -> Write {
-    Write::ServiceStatus(ServiceStatus {
+    Write::ServiceStatus(Box::new(ServiceStatus {
         name: name(n),
         uid: String::new(),
         version: String::new(),
         addresses: vec![std::net::IpAddr::from([192, 0, 2, value])],
         ip_mode: "VIP",
         pool: None,
-    })
+    }))
 }
 
 fn pool(n: usize) -> Write {

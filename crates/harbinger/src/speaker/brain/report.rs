@@ -63,7 +63,7 @@ fn announced(machine: &Speaker, node: &str) -> Family {
         ]
     };
     let mut samples = Vec::new();
-    for (address, announcement) in &machine.desired().plan.announcements {
+    for (address, announcement) in machine.desired().plan.announcements.iter() {
         for service in &announcement.services {
             samples.push((labels(service, "layer2", *address), 1));
         }

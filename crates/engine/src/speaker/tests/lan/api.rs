@@ -34,7 +34,7 @@ impl Api {
                 let name = existing.unwrap_or(new);
                 let status = L2Status {
                     name: name.clone(),
-                    node,
+                    node: node.into(),
                     service,
                     interfaces,
                     has_status: true,
