@@ -189,11 +189,12 @@ async fn ask(to: SocketAddr) -> Asked {
         stream.read_to_end(&mut answer).await?;
         io::Result::Ok(answer.starts_with(b"HTTP/1.0 200 "))
     };
-    let answered = matches!(timeout(PATIENCE, whole).await, Ok(Ok(true)));
-    let outcome = match (answered, connected) {
-        (true, _) => Outcome::Answered,
-        (false, true) => Outcome::Cut,
-        (false, false) => Outcome::Lost,
+    let outcome = match timeout(PATIENCE, whole).await {
+        Ok(Ok(true)) => Outcome::Answered,
+        _ if connected => Outcome::Cut,
+        // It was there, and reset before this task was told so: the answer to a SYN would be a refusal.
+        Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionReset => Outcome::Cut,
+        _ => Outcome::Lost,
     };
     Asked {
         at,

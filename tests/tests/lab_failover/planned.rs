@@ -2,7 +2,7 @@
 //! Held connections are counted and told: nothing hands them over yet.
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tests::fleet::trial::Trial;
 use tests::fleet::{self, Fleet};
