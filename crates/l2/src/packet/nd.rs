@@ -285,6 +285,22 @@ pub fn probe(mac: MacAddr, address: Ipv6Addr, nonce: [u8; 6]) -> Vec<u8> {
     })
 }
 
+/// An ordinary question, as a kernel asks it: from one of our own addresses to the solicited-node group, with our hardware
+/// address (RFC 4861 §7.2.2).
+pub fn solicitation(mac: MacAddr, own: Ipv6Addr, target: Ipv6Addr) -> Vec<u8> {
+    let route = Route {
+        source: own,
+        to: solicited_node(target),
+        mac,
+        to_mac: solicited_node_mac(target),
+    };
+    message(route, (OPTION_SOURCE_LL, mac.0), |icmp| {
+        let mut message = MutableNeighborSolicitPacket::new(icmp).expect(ROOM);
+        message.set_icmpv6_type(Icmpv6Types::NeighborSolicit);
+        message.set_target_addr(target);
+    })
+}
+
 /// Source is the address itself: works without a link-local one, and lets snooping switches bind it (L2-70).
 fn advertisement(
     mac: MacAddr,

@@ -1,15 +1,18 @@
 //! Whether the default gateway is there (L2-57).
 //!
-//! Owns the questions: an ARP request to each IPv4 default gateway when the wire asks, and
-//! a look at the routes now and then. Does not judge: the wire does. `GAP:` an IPv6
-//! gateway is not asked; a node with no other counts as one without a gateway.
+//! Owns the questions: an ARP request to each IPv4 default gateway and a neighbor solicitation
+//! to each IPv6 one when the wire asks, and a look at the routes now and then. Does not judge:
+//! the wire does. `GAP:` a node without an IPv6 address of its own on the way asks no IPv6
+//! gateway, and hears none.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use l2::MacAddr;
+use l2::packet::nd;
 use linux::packet::{Insn, Options, PacketSocket};
-use linux::route::{Snapshot, default_gateways};
+use linux::route::{Link, Snapshot, default_gateways};
 use tokio::sync::{mpsc, watch};
 
 /// Between two looks at the routes; they seldom change.
@@ -22,6 +25,9 @@ const ANSWER_MAX: Duration = Duration::from_millis(90);
 const GATEWAYS_MAX: usize = 4;
 
 const ETHERTYPE_ARP: u16 = 0x0806;
+
+#[cfg(test)]
+mod tests;
 
 /// What is known, for the wire.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -83,10 +89,7 @@ async fn follow(
         if let Ok(routes) = default_gateways().await {
             gateways = routes
                 .iter()
-                .filter_map(|route| match route.address {
-                    Some(IpAddr::V4(address)) => Some((address, route.ifindex)),
-                    _ => None,
-                })
+                .filter_map(|route| Some((route.address?, route.ifindex)))
                 .take(GATEWAYS_MAX)
                 .collect();
             let there = !gateways.is_empty();
@@ -96,32 +99,19 @@ async fn follow(
 }
 
 /// Asks one gateway; an interface that cannot be used is no answer.
-async fn ask(gateway: Ipv4Addr, ifindex: u32, links: &Snapshot) -> bool {
-    let Some((mac, own)) = links.get(&ifindex).and_then(|link| {
-        let own = link
-            .addresses
-            .iter()
-            .find_map(|(address, _)| match address {
-                IpAddr::V4(address) => Some(*address),
-                IpAddr::V6(_) => None,
-            });
-        Some((link.mac?, own.unwrap_or(Ipv4Addr::UNSPECIFIED)))
-    }) else {
+async fn ask(gateway: IpAddr, ifindex: u32, links: &Snapshot) -> bool {
+    let question = links.get(&ifindex).and_then(|link| question(gateway, link));
+    let Some((ethertype, filter, frame)) = question else {
         return false;
     };
-    let Ok(socket) = PacketSocket::open(
-        ifindex,
-        ETHERTYPE_ARP,
-        &answers_of(gateway),
-        Options::default(),
-    ) else {
+    let Ok(socket) = PacketSocket::open(ifindex, ethertype, &filter, Options::default()) else {
         return false;
     };
-    if socket.send(&request(mac, own, gateway)).is_err() {
+    if socket.send(&frame).is_err() {
         return false;
     }
     let heard = async {
-        let mut frame = [0; 64];
+        let mut frame = [0; 128];
         loop {
             if socket.readable().await.is_err() {
                 return false;
@@ -136,6 +126,66 @@ async fn ask(gateway: Ipv4Addr, ifindex: u32, links: &Snapshot) -> bool {
     tokio::time::timeout(ANSWER_MAX, heard)
         .await
         .unwrap_or(false)
+}
+
+/// What is sent to a gateway on a link, and what is let in of what comes back.
+fn question(gateway: IpAddr, link: &Link) -> Option<(u16, Vec<Insn>, Vec<u8>)> {
+    let mac = link.mac?;
+    let addresses = link.addresses.iter().map(|(address, _)| *address);
+    match gateway {
+        IpAddr::V4(gateway) => {
+            let own = addresses.filter_map(|address| match address {
+                IpAddr::V4(address) => Some(address),
+                IpAddr::V6(_) => None,
+            });
+            let own = own.min().unwrap_or(Ipv4Addr::UNSPECIFIED);
+            let frame = request(mac, own, gateway);
+            Some((ETHERTYPE_ARP, answers_of(gateway).to_vec(), frame))
+        }
+        IpAddr::V6(gateway) => {
+            let own = addresses.filter_map(|address| match address {
+                IpAddr::V6(address) => Some(address),
+                IpAddr::V4(_) => None,
+            });
+            // A link-local address needs no route back, and asks first of all.
+            let own = own.min_by_key(|address| !address.is_unicast_link_local())?;
+            let frame = nd::solicitation(MacAddr(mac), own, gateway);
+            Some((nd::ETHERTYPE, advertisements_of(gateway), frame))
+        }
+    }
+}
+
+/// Lets nothing through but neighbor advertisements of the gateway's address.
+fn advertisements_of(gateway: Ipv6Addr) -> Vec<Insn> {
+    let insn = |code, jt, jf, k| Insn { code, jt, jf, k };
+    let (byte, word, equal, end) = (0x30, 0x20, 0x15, 0x06);
+    let mut tests = vec![
+        // Next header, hop limit, type.
+        (byte, 20, 58),
+        (byte, 21, 255),
+        (byte, 54, 136),
+    ];
+    let target = gateway.octets();
+    for (at, octets) in (62..).step_by(4).zip(target.chunks_exact(4)) {
+        let octets = octets.try_into().unwrap_or_default();
+        tests.push((word, at, u32::from_be_bytes(octets)));
+    }
+    let mut program = Vec::new();
+    let mut left = 2 * tests.len();
+    for (load, at, value) in tests {
+        left -= 2;
+        program.push(insn(load, 0, 0, at));
+        // Past the tests that are left and the acceptance.
+        program.push(insn(
+            equal,
+            0,
+            u8::try_from(left + 1).unwrap_or(u8::MAX),
+            value,
+        ));
+    }
+    program.push(insn(end, 0, 0, 0xffff));
+    program.push(insn(end, 0, 0, 0));
+    program
 }
 
 /// Lets nothing through but ARP replies from the gateway.
