@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use futures::stream::{self, StreamExt as _};
 use http::{Method, Request};
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, CustomResourceDefinitionSpec,
+};
 use kube::Client;
 use serde_json::{Value, json};
 use tests::cluster_stories::{remove_definitions, wait_established};
@@ -388,12 +390,14 @@ fn start_afresh(plane: &ControlPlane) {
 
 /// The collection of a kind in our namespace.
 fn path(kind: &str, version: &str) -> String {
-    static PLURALS: LazyLock<BTreeMap<String, String>> = LazyLock::new(|| {
-        let names = api::crds().into_iter().map(|crd| crd.spec.names);
-        names.map(|names| (names.kind, names.plural)).collect()
+    static PLACES: LazyLock<BTreeMap<String, (String, String)>> = LazyLock::new(|| {
+        let specs = api::crds().into_iter().map(|crd| crd.spec);
+        let place =
+            |spec: CustomResourceDefinitionSpec| (spec.names.kind, (spec.group, spec.names.plural));
+        specs.map(place).collect()
     });
-    let plural = PLURALS.get(kind).expect("a kind of ours");
-    format!("/apis/metallb.io/{version}/namespaces/{NAMESPACE}/{plural}")
+    let (group, plural) = PLACES.get(kind).expect("a kind of ours");
+    format!("/apis/{group}/{version}/namespaces/{NAMESPACE}/{plural}")
 }
 
 async fn send(

@@ -39,7 +39,7 @@ fn an_address_leaves_a_node_whose_kube_proxy_is_unwell_and_never_the_last_one() 
         at.elapsed()
     );
     let plan = trial.fleet.admin(second, "/debug/plan").unwrap();
-    assert!(plan.contains("unhealthy"), "{plan}");
+    assert!(plan.contains("Unhealthy"), "{plan}");
     // kube-proxy is gone.
     let at = Instant::now();
     proxies[second] = None;
