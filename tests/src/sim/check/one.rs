@@ -4,8 +4,9 @@ use super::{CALM, PLANNED_GAP_MAX, Sim};
 use crate::sim::fault::Profile;
 use engine::config;
 use engine::elect::{ElectOptions, Placement, decided};
+use engine::facts::MemberRecord;
 use engine::world::World;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,21 @@ pub(in crate::sim) struct Wanted {
     address: IpAddr,
     owner: Option<usize>,
     candidates: BTreeSet<usize>,
+}
+
+/// The same members with the same interfaces and states. What each has found out about the nodes' health is not compared:
+/// nothing answers probes here.
+fn are_alike(
+    seen: &BTreeMap<String, MemberRecord>,
+    right: &BTreeMap<String, MemberRecord>,
+) -> bool {
+    let plain = |record: &MemberRecord| MemberRecord {
+        word: None,
+        ..record.clone()
+    };
+    let mut pairs = seen.iter().zip(right);
+    seen.len() == right.len()
+        && pairs.all(|((a, one), (b, other))| a == b && plain(one) == plain(other))
 }
 
 impl Sim {
@@ -73,7 +89,7 @@ impl Sim {
                 };
                 let facts = process.wire.facts();
                 if process.leaving
-                    || facts.members.alive != group.view.alive
+                    || !are_alike(&facts.members.alive, &group.view.alive)
                     || !facts.members.settled
                     || !self.is_brain_idle(*node)
                 {
@@ -117,7 +133,7 @@ impl Sim {
                 let facts = process.wire.facts();
                 let sees: Vec<&String> = facts.members.alive.keys().collect();
                 let should: Vec<&String> = group.view.alive.keys().collect();
-                let records = facts.members.alive == group.view.alive;
+                let records = are_alike(&facts.members.alive, &group.view.alive);
                 why.push(format!(
                     "{} sees {sees:?} of {should:?}, records {records}, settled {}, current {}, idle {}, leaving {}, standing {:?}, {} writes in all",
                     it.name,
