@@ -14,6 +14,21 @@ fn deletions(writes: &[Write]) -> usize {
     deletions.count()
 }
 
+/// A speaker that is to announce a Service, and whose wire does not answer for it yet.
+fn unanswered() -> Alone {
+    let silent = Facts {
+        announced: Default::default(),
+        ..facts(true)
+    };
+    let mut late = Alone::new();
+    for change in super::lan::listing(&one().world) {
+        late.speaker.handle_change(change);
+    }
+    late.speaker.handle_facts(silent);
+    late.speaker.turn(late.now);
+    late
+}
+
 /// Two that cannot hear each other both announce a Service.
 // L2-89
 #[test]
@@ -47,16 +62,7 @@ fn what_another_writes_again_and_again_is_deleted_ever_more_seldom() {
 // L2-52, L2-89
 #[test]
 fn a_service_is_assigned_when_it_is_answered() {
-    let silent = Facts {
-        announced: Default::default(),
-        ..facts(true)
-    };
-    let mut late = Alone::new();
-    for change in super::lan::listing(&one().world) {
-        late.speaker.handle_change(change);
-    }
-    late.speaker.handle_facts(silent);
-    late.speaker.turn(late.now);
+    let mut late = unanswered();
     let of_service = |write: &Write| !matches!(write, Write::ConfigurationState(_));
     let early = late.writes(&Outcome::Done(None));
     assert!(!early.iter().any(of_service), "{early:?}");
@@ -73,16 +79,7 @@ fn a_service_is_assigned_when_it_is_answered() {
 // L2-52, L2-89
 #[test]
 fn a_status_that_is_there_is_no_answer() {
-    let silent = Facts {
-        announced: Default::default(),
-        ..facts(true)
-    };
-    let mut late = Alone::new();
-    for change in super::lan::listing(&one().world) {
-        late.speaker.handle_change(change);
-    }
-    late.speaker.handle_facts(silent);
-    late.speaker.turn(late.now);
+    let mut late = unanswered();
     let events = |writes: Vec<Write>| {
         let events = writes.into_iter().filter(|w| matches!(w, Write::Event(_)));
         events.count()
